@@ -1,0 +1,58 @@
+"""Coupons, owned by ClipArtist."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import CheckConstraint, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cartsnitch_common.constants import DiscountType
+from cartsnitch_common.db.base import Base
+from cartsnitch_common.db.columns import (
+    Amount,
+    Id,
+    contract_text,
+    enum_column,
+    foreign_key,
+    not_empty,
+    not_negative,
+)
+
+
+class Coupon(Base):
+    """An offer of a store, for one product or for the whole basket."""
+
+    __tablename__ = "coupons"
+    __table_args__ = (
+        Index(None, "store_id", "valid_to"),
+        Index(None, "normalized_product_id"),
+        *not_empty("title", "description", "coupon_code"),
+        *not_negative("discount_value", "min_purchase"),
+        CheckConstraint("valid_from <= valid_to", name="valid_dates"),
+        CheckConstraint(
+            f"discount_type <> '{DiscountType.PERCENT.value}' OR discount_value <= 100",
+            name="percent_range",
+        ),
+        {"comment": "Offers of the stores."},
+    )
+
+    id: Mapped[Id]
+    store_id: Mapped[uuid.UUID] = foreign_key("stores.id", on_delete="RESTRICT")
+    normalized_product_id: Mapped[uuid.UUID | None] = foreign_key(
+        "normalized_products.id", on_delete="SET NULL"
+    )
+    title: Mapped[str] = contract_text("Coupon.title")
+    description: Mapped[str | None] = contract_text("Coupon.description")
+    discount_type: Mapped[DiscountType] = enum_column(DiscountType, name="discount_type")
+    discount_value: Mapped[Amount | None] = mapped_column(
+        comment="Percent, dollars or pieces, as discount_type says.",
+    )
+    min_purchase: Mapped[Amount | None]
+    valid_from: Mapped[dt.date | None] = mapped_column(comment="First day, inclusive.")
+    valid_to: Mapped[dt.date | None] = mapped_column(comment="Last day, inclusive.")
+    requires_clip: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    coupon_code: Mapped[str | None] = contract_text("Coupon.coupon_code")
+    source_url: Mapped[str | None] = contract_text("Coupon.source_url")
+    scraped_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

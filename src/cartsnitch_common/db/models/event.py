@@ -1,0 +1,88 @@
+"""The tables under the event bus: outbox, event log, inbox, dead letters."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import BigInteger, Identity, Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cartsnitch_common.db.base import Base
+from cartsnitch_common.db.columns import Id, contract_text
+
+
+class OutboxEvent(Base):
+    """An event that is committed and not yet on Redis."""
+
+    __tablename__ = "event_outbox"
+    __table_args__ = (
+        {
+            "comment": "Events to relay, in the order of their ids within a key.",
+            # The table is emptied all day: without these, dead tuples slow every read.
+            "postgresql_with": {
+                "autovacuum_vacuum_scale_factor": "0.0",
+                "autovacuum_vacuum_threshold": "1000",
+            },
+        },
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    event_id: Mapped[uuid.UUID]
+    event_type: Mapped[str] = contract_text("Envelope.event_type")
+    key: Mapped[str] = contract_text("Envelope.key")
+    envelope: Mapped[bytes] = mapped_column(LargeBinary, comment="cartsnitch.event.v1.Envelope")
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class LoggedEvent(Base):
+    """An event that was relayed, kept so that it can be replayed."""
+
+    __tablename__ = "event_log"
+    __table_args__ = (
+        Index(None, "relayed_at"),
+        {"comment": "Relayed events, kept for replay."},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, comment="The outbox's id."
+    )
+    event_id: Mapped[uuid.UUID]
+    event_type: Mapped[str] = contract_text("Envelope.event_type")
+    key: Mapped[str] = contract_text("Envelope.key")
+    envelope: Mapped[bytes] = mapped_column(LargeBinary, comment="cartsnitch.event.v1.Envelope")
+    created_at: Mapped[dt.datetime]
+    relayed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class InboxEvent(Base):
+    """A mark that a consumer's effect of an event is committed."""
+
+    __tablename__ = "event_inbox"
+    __table_args__ = (
+        Index(None, "handled_at"),
+        {"comment": "Which consumer has handled which event; written with the effect."},
+    )
+
+    consumer: Mapped[str] = contract_text("Envelope.service", primary_key=True)
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    handled_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class DeadLetter(Base):
+    """An event that a consumer gave up on, with its reason."""
+
+    __tablename__ = "event_dead_letters"
+    __table_args__ = (
+        UniqueConstraint("consumer", "stream", "entry_id"),
+        {"comment": "Events that a consumer gave up on."},
+    )
+
+    id: Mapped[Id]
+    consumer: Mapped[str] = contract_text("Envelope.service")
+    stream: Mapped[str] = mapped_column(comment="The Redis stream it was read from.")
+    entry_id: Mapped[str] = mapped_column(comment="Its id in the stream.")
+    envelope: Mapped[bytes] = mapped_column(LargeBinary, comment="As read; it may not decode.")
+    reason: Mapped[str] = mapped_column(comment="The error's class and message; no payload.")
+    deliveries: Mapped[int] = mapped_column(server_default=text("1"))
+    failed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

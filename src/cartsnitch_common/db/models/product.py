@@ -1,0 +1,51 @@
+"""Normalized products, owned by ReceiptWitness and readable by every service."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cartsnitch_common.db.base import Base
+from cartsnitch_common.db.columns import (
+    CreatedAt,
+    Id,
+    UpdatedAt,
+    contract_text,
+    not_empty,
+    together,
+)
+
+
+class NormalizedProduct(Base):
+    """One product as the platform knows it, whatever each retailer calls it."""
+
+    __tablename__ = "normalized_products"
+    __table_args__ = (
+        *not_empty("canonical_name", "category", "subcategory", "brand", "size", "size_unit"),
+        together("size_together", "size", "size_unit"),
+        CheckConstraint("jsonb_typeof(upc_variants) = 'array'", name="upc_variants_array"),
+        Index(
+            None,
+            "upc_variants",
+            postgresql_using="gin",
+            postgresql_ops={"upc_variants": "jsonb_path_ops"},
+        ),
+        {"comment": "Products as the platform knows them, across retailers."},
+    )
+
+    id: Mapped[Id]
+    canonical_name: Mapped[str] = contract_text("NormalizedProduct.canonical_name")
+    category: Mapped[str | None] = contract_text("NormalizedProduct.category")
+    subcategory: Mapped[str | None] = contract_text("NormalizedProduct.subcategory")
+    brand: Mapped[str | None] = contract_text("NormalizedProduct.brand")
+    size: Mapped[str | None] = contract_text(
+        "NormalizedProduct.size", comment='As printed: "18", "1/2" or "12 x 12".'
+    )
+    size_unit: Mapped[str | None] = contract_text("NormalizedProduct.size_unit")
+    upc_variants: Mapped[list[str]] = mapped_column(
+        default=list,
+        server_default=text("'[]'::jsonb"),
+        comment="GTINs and PLU codes as text, ascending.",
+    )
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]

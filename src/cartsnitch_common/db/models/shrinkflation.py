@@ -1,0 +1,47 @@
+"""Shrinkflation findings, owned by ShrinkRay."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from cartsnitch_common.db.base import Base
+from cartsnitch_common.db.columns import (
+    Id,
+    Probability,
+    UnitPrice,
+    contract_text,
+    foreign_key,
+    not_empty,
+    not_negative,
+)
+
+
+class ShrinkflationEvent(Base):
+    """A product that got smaller while its price did not fall."""
+
+    __tablename__ = "shrinkflation_events"
+    __table_args__ = (
+        UniqueConstraint("normalized_product_id", "new_size", "new_unit"),
+        *not_empty("old_size", "new_size", "old_unit", "new_unit", "notes"),
+        *not_negative("price_at_old_size", "price_at_new_size"),
+        CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence_range"),
+        {"comment": "Products that got smaller; one row a product and new size."},
+    )
+
+    id: Mapped[Id]
+    normalized_product_id: Mapped[uuid.UUID] = foreign_key(
+        "normalized_products.id", on_delete="RESTRICT"
+    )
+    detected_date: Mapped[dt.date]
+    old_size: Mapped[str] = contract_text("ShrinkflationEvent.old_size")
+    new_size: Mapped[str] = contract_text("ShrinkflationEvent.new_size")
+    old_unit: Mapped[str] = contract_text("ShrinkflationEvent.old_unit")
+    new_unit: Mapped[str] = contract_text("ShrinkflationEvent.new_unit")
+    price_at_old_size: Mapped[UnitPrice | None]
+    price_at_new_size: Mapped[UnitPrice | None]
+    confidence: Mapped[Probability]
+    notes: Mapped[str | None] = contract_text("ShrinkflationEvent.notes")

@@ -1,0 +1,65 @@
+"""Stores and their locations: reference data, written by the API gateway."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from cartsnitch_common.constants import StoreSlug
+from cartsnitch_common.db.base import Base
+from cartsnitch_common.db.columns import (
+    CreatedAt,
+    Id,
+    contract_text,
+    enum_column,
+    foreign_key,
+    matches,
+    not_empty,
+    together,
+)
+
+
+class Store(Base):
+    """A retailer, with all its locations."""
+
+    __tablename__ = "stores"
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        *not_empty("name"),
+        {"comment": "Retailers; one row a slug."},
+    )
+
+    id: Mapped[Id]
+    name: Mapped[str] = contract_text("Store.name")
+    slug: Mapped[StoreSlug] = enum_column(StoreSlug, name="slug")
+    logo_url: Mapped[str | None] = contract_text("Store.logo_url")
+    website_url: Mapped[str | None] = contract_text("Store.website_url")
+    created_at: Mapped[CreatedAt]
+
+
+class StoreLocation(Base):
+    """One physical shop of a store."""
+
+    __tablename__ = "store_locations"
+    __table_args__ = (
+        # Also the index for the foreign key.
+        UniqueConstraint("store_id", "address", "zip"),
+        *not_empty("address", "city"),
+        matches("state", "StoreLocation.state"),
+        matches("zip", "StoreLocation.zip"),
+        CheckConstraint("lat BETWEEN -90 AND 90", name="lat_range"),
+        CheckConstraint("lng BETWEEN -180 AND 180", name="lng_range"),
+        together("coordinates_together", "lat", "lng"),
+        {"comment": "Physical shops of the stores."},
+    )
+
+    id: Mapped[Id]
+    store_id: Mapped[uuid.UUID] = foreign_key("stores.id", on_delete="RESTRICT")
+    address: Mapped[str] = contract_text("StoreLocation.address")
+    city: Mapped[str] = contract_text("StoreLocation.city")
+    state: Mapped[str] = contract_text("StoreLocation.state", comment="USPS code, upper case.")
+    zip: Mapped[str] = contract_text("StoreLocation.zip")
+    lat: Mapped[float | None]
+    lng: Mapped[float | None]

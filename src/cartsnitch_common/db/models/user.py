@@ -1,0 +1,79 @@
+"""Users, owned by the API gateway, and their store accounts, by ReceiptWitness."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cartsnitch_common.constants import AccountStatus
+from cartsnitch_common.db.base import Base
+from cartsnitch_common.db.columns import (
+    CreatedAt,
+    Id,
+    UpdatedAt,
+    contract_text,
+    enum_column,
+    foreign_key,
+    not_empty,
+)
+from cartsnitch_common.values.ids import new_uuid
+
+
+def _new_user_id() -> str:
+    return str(new_uuid())
+
+
+class User(Base):
+    """A person with an account."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index("uq_users_email", func.lower(text("email")), unique=True),
+        *not_empty("id", "email", "display_name"),
+        {"comment": "People with an account. The id is opaque: an auth server may mint it."},
+    )
+
+    id: Mapped[str] = contract_text(
+        "User.id",
+        primary_key=True,
+        default=_new_user_id,
+        server_default=text("(gen_random_uuid())::text"),
+    )
+    email: Mapped[str] = contract_text("User.email", comment="Unique without regard to case.")
+    hashed_password: Mapped[str | None] = mapped_column(
+        comment="NULL when an auth server keeps the password. Never leaves this table."
+    )
+    display_name: Mapped[str | None] = contract_text("User.display_name")
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+
+class UserStoreAccount(Base):
+    """A user's account at a store, connected so that its receipts can be read."""
+
+    __tablename__ = "user_store_accounts"
+    __table_args__ = (
+        UniqueConstraint("user_id", "store_id"),
+        Index(None, "store_id"),
+        {"comment": "Connected retailer accounts; one a user and store."},
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[str] = foreign_key("users.id", on_delete="CASCADE")
+    store_id: Mapped[uuid.UUID] = foreign_key("stores.id", on_delete="RESTRICT")
+    session_data: Mapped[bytes | None] = mapped_column(
+        LargeBinary,
+        deferred=True,
+        comment="The retailer's session, encrypted. Read by ReceiptWitness only.",
+    )
+    session_expires_at: Mapped[dt.datetime | None]
+    last_sync_at: Mapped[dt.datetime | None]
+    status: Mapped[AccountStatus] = enum_column(
+        AccountStatus,
+        name="status",
+        default=AccountStatus.ACTIVE,
+        server_default=AccountStatus.ACTIVE.value,
+    )

@@ -1,0 +1,194 @@
+"""Every exception of this package, under one root.
+
+A class's docstring is the sentence a person reads when nothing more precise is
+known. The facts are attributes, so that callers never parse a message, and the
+messages start in lower case because they follow a file name, a setting or a
+field path. No message holds a secret or a personal value: a field is named,
+its content is not.
+"""
+
+from __future__ import annotations
+
+
+class CartsnitchError(Exception):
+    """something in cartsnitch-common failed."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message if message is not None else type(self).summary())
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the class's docstring: what went wrong, in general."""
+        return (cls.__doc__ or cls.__name__).splitlines()[0]
+
+
+# -- the setup: settings and servers ------------------------------------------
+
+
+class SetupError(CartsnitchError):
+    """the environment is not fit to run in."""
+
+
+class SettingError(SetupError):
+    """a setting is missing or refused.
+
+    Attributes:
+        setting: The environment variable, such as ``CARTSNITCH_DATABASE_URL``.
+        reason: What is wrong with it, without its value.
+    """
+
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(f"{setting}: {reason}")
+        self.setting = setting
+        self.reason = reason
+
+
+class ServerUnavailableError(SettingError):
+    """a server that a setting names cannot be reached or refuses the login."""
+
+
+class ServerVersionError(SettingError):
+    """a server that a setting names is of a version that is not supported.
+
+    Attributes:
+        found: The version the server reports.
+        needed: The oldest version that is supported.
+    """
+
+    def __init__(self, setting: str, *, product: str, found: str, needed: str) -> None:
+        super().__init__(setting, f"{product} {found} is too old, {needed} or newer is needed")
+        self.found = found
+        self.needed = needed
+
+
+class EmbeddedServerError(SetupError):
+    """an embedded server could not be started or stopped.
+
+    Attributes:
+        server: ``postgres`` or ``valkey``.
+        reason: What went wrong, with the server's own last words if it had any.
+    """
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"embedded {server}: {reason}")
+        self.server = server
+        self.reason = reason
+
+
+class MissingExtraError(SetupError):
+    """a part of the package is used whose extra is not installed.
+
+    Attributes:
+        extra: The name of the extra, such as ``db``.
+    """
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(f"{module} is not installed: pip install 'cartsnitch-common[{extra}]'")
+        self.extra = extra
+
+
+# -- input: what somebody handed in is wrong ----------------------------------
+
+
+class InputError(CartsnitchError):
+    """what was handed in is refused."""
+
+
+class NotJsonError(InputError):
+    """the text is not JSON.
+
+    Attributes:
+        reason: Where and why reading it failed.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"is not JSON: {reason}")
+        self.reason = reason
+
+
+class InvalidFieldError(InputError):
+    """a field holds what it may not.
+
+    Attributes:
+        field: The path from the message's root, such as ``items[2].unit_price``;
+            empty for the message as a whole.
+        reason: What is wrong, without the value.
+        rule_id: The id of the contract's rule, the same in every language;
+            None when no rule of the contract is concerned.
+    """
+
+    def __init__(self, field: str, reason: str, *, rule_id: str | None = None) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field = field
+        self.reason = reason
+        self.rule_id = rule_id
+
+
+class UnmappableValueError(InvalidFieldError):
+    """a value cannot be carried from a row to a message, or back.
+
+    The field's path is that of the message, in both directions.
+    """
+
+
+class ReceiptConflictError(InvalidFieldError):
+    """a receipt is recorded already, with other content.
+
+    Attributes:
+        receipt_id: The retailer's number of the receipt.
+    """
+
+    def __init__(self, field: str, receipt_id: str) -> None:
+        super().__init__(field, "differs from the receipt that is recorded with this receipt_id")
+        self.receipt_id = receipt_id
+
+
+# -- events -------------------------------------------------------------------
+
+
+class EventError(CartsnitchError):
+    """an event cannot be sent or read."""
+
+
+class MalformedEnvelopeError(EventError):
+    """the bytes are no envelope of this contract."""
+
+
+class EventTooLargeError(EventError):
+    """the event is larger than a channel carries.
+
+    Attributes:
+        size: Its size. Unit: bytes.
+        limit: The largest size. Unit: bytes.
+    """
+
+    def __init__(self, *, size: int, limit: int) -> None:
+        super().__init__(f"the event has {size} bytes, at most {limit} are carried")
+        self.size = size
+        self.limit = limit
+
+
+class UnknownEventTypeError(EventError):
+    """the envelope names an event type that this version does not know.
+
+    Attributes:
+        event_type: The type that it names.
+    """
+
+    def __init__(self, event_type: str) -> None:
+        super().__init__(f"this version does not know the event type {event_type}")
+        self.event_type = event_type
+
+
+class NotAPublisherError(EventError):
+    """a service publishes an event that the contract leaves to others.
+
+    Attributes:
+        service: The service that tried.
+        event_type: What it tried to publish.
+    """
+
+    def __init__(self, *, service: str, event_type: str, publishers: list[str]) -> None:
+        super().__init__(f"{service} may not publish {event_type}, only {', '.join(publishers)}")
+        self.service = service
+        self.event_type = event_type
