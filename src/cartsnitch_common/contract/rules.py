@@ -34,14 +34,20 @@ def check(message: Message, *, json_names: bool = False) -> None:
             of declaration, and how many more there are.
     """
     violations = _validator().collect_violations(message)
-    if violations:
-        # A rule of a field says more than one of the message around it.
-        violations.sort(key=lambda violation: violation.proto.field is None)
-        first = violations[0]
-        more = len(violations) - 1
-        reason = first.proto.message + (f" (and {more} more)" if more else "")
-        path = _path(first, message, json_names=json_names)
-        raise InvalidFieldError(path, reason, rule_id=first.proto.rule_id)
+    if not violations:
+        return
+    paths = [_path(violation, message, json_names=json_names) for violation in violations]
+    # A field says more than the message around it, which fails with it.
+    place = next(i for i, path in enumerate(paths) if not _has_inner(path, paths))
+    first = violations[place].proto
+    more = len(violations) - 1
+    reason = first.message + (f" (and {more} more)" if more else "")
+    raise InvalidFieldError(paths[place], reason, rule_id=first.rule_id)
+
+
+def _has_inner(path: str, paths: list[str]) -> bool:
+    start = f"{path}." if path else ""
+    return any(other != path and other.startswith(start) for other in paths)
 
 
 def _path(violation: Violation, message: Message, *, json_names: bool) -> str:

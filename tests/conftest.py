@@ -1,0 +1,60 @@
+"""The published fixtures under the short names that this suite uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+if TYPE_CHECKING:
+    from cartsnitch_common.config import Settings
+    from cartsnitch_common.embedded import EmbeddedServers
+
+pytest_plugins = ["cartsnitch_common.testing.plugin"]
+
+hypothesis_settings.register_profile(
+    "suite",
+    deadline=None,  # the machines that run this are shared and noisy
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs servers by the fixtures it asks for, so that --fast can leave it out."""
+    for item in items:
+        if any(name.startswith("cartsnitch_") for name in getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
+
+@pytest.fixture(scope="session")
+def servers(cartsnitch_servers: EmbeddedServers) -> EmbeddedServers:
+    return cartsnitch_servers
+
+
+@pytest.fixture(scope="session")
+def postgres_url(cartsnitch_servers: EmbeddedServers) -> str:
+    return cartsnitch_servers.database_url
+
+
+@pytest.fixture
+def empty_database(cartsnitch_empty_database: str) -> str:
+    return cartsnitch_empty_database
+
+
+@pytest.fixture
+def database(cartsnitch_database: str) -> str:
+    return cartsnitch_database
+
+
+@pytest.fixture
+def redis_url(cartsnitch_redis: str) -> str:
+    return cartsnitch_redis
+
+
+@pytest.fixture
+def settings(cartsnitch_settings: Settings) -> Settings:
+    return cartsnitch_settings

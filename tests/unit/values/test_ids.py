@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cartsnitch_common.values.ids import new_uuid, parse_uuid
+
+
+def test_ids_of_a_process_ascend() -> None:
+    """Every new id is above the ones before, which is how receipt lines keep their order."""
+    ids = [new_uuid() for _ in range(20_000)]
+    assert ids == sorted(set(ids))
+
+
+def test_ids_are_version_7_of_now() -> None:
+    """An id is a UUIDv7: version, variant and the time in milliseconds."""
+    before = time.time_ns() // 1_000_000
+    made = new_uuid()
+    after = time.time_ns() // 1_000_000
+    assert (made.version, made.variant) == (7, "specified in RFC 4122")
+    assert before <= made.int >> 80 <= after + 1
+
+
+def test_ids_of_many_threads_are_distinct() -> None:
+    """No id is made twice, whichever thread asks."""
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: new_uuid(), range(20_000)))
+    assert len(set(ids)) == len(ids)
+
+
+def test_order_survives_a_clock_that_stands_or_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock set back does not break the order."""
+    first = new_uuid()
+    monkeypatch.setattr(time, "time_ns", lambda: 1)
+    assert first < new_uuid() < new_uuid()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "01990000-0000-7000-8000-00000000000A",
+        "0199000000007000800000000000000a",
+        "{01990000-0000-7000-8000-00000000000a}",
+        "urn:uuid:01990000-0000-7000-8000-00000000000a",
+        "not-an-id",
+    ],
+)
+def test_only_the_canonical_form_is_an_id(text: str) -> None:
+    """One id has one text; every other spelling is refused."""
+    with pytest.raises(ValueError, match="canonical"):
+        parse_uuid(text)
