@@ -186,7 +186,7 @@ def _face(version: Path) -> str:
 def _write_constants(full: descriptor_pb2.FileDescriptorSet, target: Path) -> None:
     pool = descriptor_pool.DescriptorPool()
     for file in full.file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     rules_of = _extension(pool, "buf.validate.field")
     event_of = _extension(pool, "cartsnitch.options.v1.event")
     lines = [
@@ -249,12 +249,12 @@ def _write_constants(full: descriptor_pb2.FileDescriptorSet, target: Path) -> No
 
 
 def _extension(pool: descriptor_pool.DescriptorPool, name: str) -> Any:
-    return pool.FindExtensionByName(name)  # type: ignore[no-untyped-call]
+    return pool.FindExtensionByName(name)
 
 
 def _reparsed(options: Any, pool: descriptor_pool.DescriptorPool, name: str) -> Any:
     """Read options again in a pool that knows their extensions."""
-    descriptor = pool.FindMessageTypeByName(name)  # type: ignore[no-untyped-call]
+    descriptor = pool.FindMessageTypeByName(name)
     kind = message_factory.GetMessageClass(descriptor)
     return kind.FromString(options.SerializeToString())
 

@@ -60,7 +60,7 @@ def codec_for(column: sql.TypeEngine[Any], field: Any) -> Codec:
     return Codec(write=write, read=read, presence=field.has_presence)
 
 
-def _conversions(column: sql.TypeEngine[Any], field: Any) -> tuple[Writer, Reader]:  # noqa: C901 - one case a type
+def _conversions(column: sql.TypeEngine[Any], field: Any) -> tuple[Writer, Reader]:  # noqa: C901, PLR0911 - one case a type
     match column, _kind(field):
         case sql.Uuid(), "string":
             return _set_uuid, parse_uuid

@@ -45,7 +45,7 @@ def test_weight_and_volume_do_not_compare() -> None:
 )
 def test_what_is_no_size_is_refused(size: str, unit: str) -> None:
     """Zero, text and unknown units raise."""
-    with pytest.raises(ValueError, match="size|zero"):
+    with pytest.raises(ValueError, match=r"size|zero"):
         parse_size(size, unit)
 
 
