@@ -192,3 +192,15 @@ class NotAPublisherError(EventError):
         super().__init__(f"{service} may not publish {event_type}, only {', '.join(publishers)}")
         self.service = service
         self.event_type = event_type
+
+
+class InboxUnavailableError(EventError):
+    """the database that keeps the inbox cannot be used now.
+
+    Attributes:
+        reason: Why, without anything that was sent.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the inbox's database cannot be used: {reason}")
+        self.reason = reason

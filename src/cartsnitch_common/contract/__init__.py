@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cartsnitch_common.contract.bindings import EventBinding, binding_of, bindings, find_binding
 from cartsnitch_common.contract.json_form import from_json, from_json_value, to_json, to_json_value
-from cartsnitch_common.contract.rules import check
+from cartsnitch_common.contract.rules import check, json_path
 
 __all__ = [
     "EventBinding",
@@ -14,6 +14,7 @@ __all__ = [
     "find_binding",
     "from_json",
     "from_json_value",
+    "json_path",
     "to_json",
     "to_json_value",
 ]

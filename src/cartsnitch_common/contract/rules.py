@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cartsnitch_common.errors import InvalidFieldError, MissingExtraError
 
@@ -36,13 +37,14 @@ def check(message: Message, *, json_names: bool = False) -> None:
     violations = _validator().collect_violations(message)
     if not violations:
         return
-    paths = [_path(violation, message, json_names=json_names) for violation in violations]
+    paths = [_path(violation) for violation in violations]
     # A field says more than the message around it, which fails with it.
     place = next(i for i, path in enumerate(paths) if not _has_inner(path, paths))
     first = violations[place].proto
     more = len(violations) - 1
     reason = first.message + (f" (and {more} more)" if more else "")
-    raise InvalidFieldError(paths[place], reason, rule_id=first.rule_id)
+    path = json_path(paths[place]) if json_names else paths[place]
+    raise InvalidFieldError(path, reason, rule_id=first.rule_id)
 
 
 def _has_inner(path: str, paths: list[str]) -> bool:
@@ -50,17 +52,16 @@ def _has_inner(path: str, paths: list[str]) -> bool:
     return any(other != path and other.startswith(start) for other in paths)
 
 
-def _path(violation: Violation, message: Message, *, json_names: bool) -> str:
+def json_path(path: str) -> str:
+    """A field's path in JSON names: ``items[0].unit_price`` is ``items[0].unitPrice``."""
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), path)
+
+
+def _path(violation: Violation) -> str:
     steps = []
-    descriptor: Any = message.DESCRIPTOR
     field_path = violation.proto.field
     for element in field_path.elements if field_path is not None else ():
-        field = descriptor.fields_by_name.get(element.field_name)
-        if field is None:  # a oneof
-            steps.append(element.field_name)
-            continue
-        name = field.json_name if json_names else field.name
         subscript = element.subscript
+        name = element.field_name
         steps.append(name if subscript is None else f"{name}[{subscript.value}]")
-        descriptor = field.message_type
     return ".".join(steps)

@@ -1,0 +1,92 @@
+"""Runs the migrations, on migrate.py's connection or on one of its own.
+
+`cartsnitch db upgrade` hands over a connection and is what operators use. The
+command `alembic` works in the repository, for those who write migrations: it
+reads CARTSNITCH_DATABASE_URL and, in the same way, lets one runner in at a time.
+"""
+
+from __future__ import annotations
+
+from logging.config import fileConfig
+from typing import TYPE_CHECKING, Any
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import event
+
+from cartsnitch_common.config import Settings
+from cartsnitch_common.db.engine import in_autocommit
+from cartsnitch_common.db.migrate import LIMITS, VERSION_TABLE, exclusive_connection
+from cartsnitch_common.db.models import Base
+from cartsnitch_common.errors import CartsnitchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+
+def owned(name: str | None, kind: str, _parents: Mapping[Any, str | None]) -> bool:
+    """Whether autogenerate may look at it: other programs use the database too."""
+    return kind != "table" or name in Base.metadata.tables
+
+
+def limit(connection: Connection) -> None:
+    """Set the limits of one migration; each is a transaction."""
+    if not in_autocommit(connection):
+        connection.exec_driver_sql(LIMITS)
+
+
+def configure(**options: Any) -> None:
+    """Say what is the same for every way to run."""
+    context.configure(
+        target_metadata=Base.metadata,
+        version_table=VERSION_TABLE,
+        transaction_per_migration=True,
+        include_name=owned,
+        compare_type=True,
+        compare_server_default=True,
+        on_version_apply=context.config.attributes.get("on_version_apply"),
+        **options,
+    )
+
+
+def run_on(connection: Connection) -> None:
+    """Run what was asked for on a connection that is in no transaction."""
+    event.listen(connection, "begin", limit)
+    try:
+        configure(connection=connection)
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        event.remove(connection, "begin", limit)
+
+
+def run_alone() -> None:
+    """Run what the command `alembic` was asked for."""
+    if context.config.config_file_name is not None:
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+    try:
+        with exclusive_connection(Settings.load()) as connection:
+            run_on(connection)
+    except CartsnitchError as error:
+        message = str(error)
+    else:
+        return
+    raise CommandError(message)
+
+
+def print_sql() -> None:
+    """Write the SQL of `alembic upgrade --sql`."""
+    configure(dialect_name="postgresql", literal_binds=True, dialect_opts={"paramstyle": "named"})
+    with context.begin_transaction():
+        context.execute(LIMITS.replace("SET LOCAL", "SET"))
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    print_sql()
+elif given := context.config.attributes.get("connection"):
+    run_on(given)
+else:
+    run_alone()

@@ -1,0 +1,51 @@
+"""${message}
+
+What: TODO
+Why: TODO
+Phase: TODO expand, migrate or contract
+The previous code sees: TODO
+"""
+
+# A migration is one idea, and its title a sentence. Delete these lines when done.
+#
+# The previous release runs on the new schema while a release is rolled out, and
+# after it is rolled back. Therefore a change of shape takes three releases:
+#   expand    add what the new code needs: nullable columns, defaults, tables,
+#             CHECKs as NOT VALID. Nothing that the previous code uses goes away.
+#   migrate   fill and validate, in batches, while both codes run.
+#   contract  drop what no running code uses any more; never in the release that
+#             stops using it.
+#
+# Each migration is a transaction that begins with
+#   SET LOCAL lock_timeout = '200ms'       or else its ALTER waits behind a long
+#             transaction, and every read of the table waits behind the ALTER.
+#             `cartsnitch db upgrade` tries again until the lock is free.
+#   SET LOCAL statement_timeout = '60s'    or else a scan holds its lock for long.
+# A migrate step that needs longer says so itself, and takes no strong lock:
+#   op.execute("SET LOCAL statement_timeout = '30min'")
+#
+# An index on a table with rows is a migration of its own, outside a transaction
+# and therefore without these limits: a lock timeout there leaves an index that
+# is INVALID, and that IF NOT EXISTS then skips.
+#   with op.get_context().autocommit_block():
+#       op.create_index(..., postgresql_concurrently=True)
+#
+# Literal values only: history does not change when a model or a constant does.
+# Names of constraints and indexes go through op.f(), or get their prefix twice.
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+
+revision = "${up_revision}"
+down_revision = ${'"' + down_revision + '"' if isinstance(down_revision, str) else repr(down_revision)}
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "raise NotImplementedError"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "raise NotImplementedError"}

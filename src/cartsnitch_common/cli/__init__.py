@@ -1,0 +1,65 @@
+"""The command `cartsnitch`: one module a group of commands.
+
+Exit codes: 0 done, 1 failed or "no" to a check, 2 bad input or usage, 3 a
+setting or a server is wrong, 130 interrupted (Typer's own code for Ctrl-C).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+from cartsnitch_common.errors import CartsnitchError, InputError, SetupError
+
+__all__ = ["main"]
+
+_FAILED: Final = 1
+_BAD_INPUT: Final = 2
+_BAD_SETUP: Final = 3
+
+
+def main() -> None:
+    """Run the command of the process's arguments and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; a foreseen error becomes one line on stderr.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        from cartsnitch_common.cli.app import app  # noqa: PLC0415 - its extra may be missing
+    except ModuleNotFoundError as error:
+        # The console script exists whichever extras are installed.
+        needs = "pip install 'cartsnitch-common[cli]'"
+        _say(f"the command needs {error.name}, which is not installed: {needs}")
+        return _BAD_SETUP
+    try:
+        app(args=arguments, prog_name="cartsnitch")
+    except SystemExit as end:  # how Typer ends, also after a usage error
+        return end.code if isinstance(end.code, int) else _FAILED
+    except CartsnitchError as error:
+        _say(str(error))
+        return _exit_code(error)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does: no reason to complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    return 0
+
+
+def _exit_code(error: CartsnitchError) -> int:
+    match error:
+        case SetupError():
+            return _BAD_SETUP
+        case InputError():
+            return _BAD_INPUT
+        case _:
+            return _FAILED
+
+
+def _say(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - the one place that prints errors

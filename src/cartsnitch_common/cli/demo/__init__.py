@@ -1,0 +1,1 @@
+"""The demonstration: receipts become rows, typed events and alerts."""

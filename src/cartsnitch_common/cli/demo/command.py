@@ -1,0 +1,157 @@
+"""`cartsnitch demo`: from receipts to alerts on real servers, in one command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from cartsnitch_common.cli.demo.play import play
+from cartsnitch_common.cli.demo.receipts import read_receipt, sample_receipts
+from cartsnitch_common.cli.demo.report import show
+from cartsnitch_common.config import Settings, setting_name
+from cartsnitch_common.db import migrate
+from cartsnitch_common.db.engine import check_database_sync
+from cartsnitch_common.embedded import EmbeddedServers, start_servers, stop_kept
+from cartsnitch_common.errors import CartsnitchError
+from cartsnitch_common.events.client import check_redis_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cartsnitch_common.cli.demo.result import DemoResult
+
+
+_WIDTH: Final = 120
+"""Unit: characters a line, where there is no terminal to ask."""
+
+
+def demo(
+    *,
+    receipt: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A further receipt, as JSON of cartsnitch.purchase.v1.Receipt. Repeatable.",
+            metavar="FILE",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option(help="Leave the servers up and print how to connect.")
+    ] = False,
+    stop: Annotated[
+        Path | None,
+        typer.Option(help="Stop the servers that --keep left in this directory.", metavar="DIR"),
+    ] = None,
+) -> None:
+    """Record sample receipts of three retailers and watch the services react.
+
+    Starts its own PostgreSQL and Valkey, unless CARTSNITCH_DATABASE_URL and
+    CARTSNITCH_REDIS_URL name servers: what is recorded there stays there.
+    """
+    console = Console(stderr=as_json)
+    if not console.is_terminal:
+        console = Console(stderr=as_json, width=_WIDTH)
+    if stop is not None:
+        stop_kept(stop)
+        console.print("stopped")
+        return
+    receipts = sample_receipts() + [read_receipt(path) for path in receipt or []]
+    with _servers(keep=keep) as (settings, servers):
+        result = asyncio.run(_run(settings, receipts, console, embedded=servers is not None))
+        _print_result(result, console, as_json=as_json)
+        _print_ending(settings, servers, console, keep=keep)
+
+
+async def _run(
+    settings: Settings, receipts: list[Any], console: Console, *, embedded: bool
+) -> DemoResult:
+    with console.status("checking the servers") as status:
+        status.update("migrating the database to head")
+        await asyncio.to_thread(_prepare, settings)
+        try:
+            return await play(settings, receipts, embedded=embedded, say=status.update)
+        except BaseExceptionGroup as group:
+            # Relay, consumers and gateway run together; the first of our errors says it all.
+            ours = group.subgroup(CartsnitchError)
+            if ours is None:
+                raise
+            raise _first(ours) from None
+
+
+def _prepare(settings: Settings) -> None:
+    check_database_sync(settings)
+    check_redis_sync(settings)
+    migrate.upgrade(settings)
+
+
+def _first(group: BaseExceptionGroup[CartsnitchError]) -> CartsnitchError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+@contextmanager
+def _servers(*, keep: bool) -> Iterator[tuple[Settings, EmbeddedServers | None]]:
+    """The servers that the environment names, or new ones that end with the block."""
+    given = Settings.load()
+    if given.database_url is not None and given.redis_url is not None:
+        yield given, None
+        return
+    _raise_on_sigterm()
+    with start_servers() as servers:
+        settings = Settings.load(
+            database_url=given.database_url or servers.database_url,
+            redis_url=given.redis_url or servers.redis_url,
+        )
+        yield settings, servers
+        if keep:
+            servers.keep()
+
+
+def _raise_on_sigterm() -> None:
+    """Let SIGTERM unwind the stack, so that the servers end and their files go."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _print_result(result: DemoResult, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - for a machine
+        return
+    servers = result.servers
+    origin = "started for this run" if servers.embedded else "as the environment names them"
+    console.print(f"PostgreSQL {servers.postgres} and {servers.redis}, {origin}")
+    show(result, console)
+    console.print()
+
+
+def _print_ending(
+    settings: Settings, servers: EmbeddedServers | None, console: Console, *, keep: bool
+) -> None:
+    if servers is None:
+        console.print("The rows and events stay in your database and Redis.")
+        return
+    if not keep:
+        console.print("The servers end with this command, and what they wrote goes with them.")
+        return
+    # The one place where URLs with passwords are shown: they were made for this run.
+    console.print("The servers stay up. Connect with:", highlight=False)
+    for line in (
+        f"  export {setting_name('database_url')}='{settings.require_database_url()}'",
+        f"  export {setting_name('redis_url')}='{settings.require_redis_url()}'",
+        "Stop them with:",
+        f"  cartsnitch demo --stop '{servers.directory}'",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)

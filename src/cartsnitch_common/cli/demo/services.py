@@ -1,0 +1,247 @@
+"""The services that react to a receipt, as the demonstration plays them.
+
+Each is one consumer with its own group. In the platform StickerShock and ShrinkRay
+ask PricingService and PurchaseService for what is not theirs; here they read it.
+"""
+
+from __future__ import annotations
+
+import decimal
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from cartsnitch.event.v1 import (
+    PriceIncreaseDetected,
+    PricesUpdated,
+    ProductMatch,
+    ProductsNormalized,
+    ReceiptsIngested,
+    ShrinkflationDetected,
+)
+from cartsnitch_common.constants import PriceSource, Service
+from cartsnitch_common.contract.scalars import from_date, from_money, to_date, to_decimal, to_money
+from cartsnitch_common.convert import to_message
+from cartsnitch_common.db import models
+from cartsnitch_common.events import outbox
+from cartsnitch_common.values.ids import new_uuid, parse_uuid
+from cartsnitch_common.values.sizes import parse_size
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from cartsnitch.pricing.v1 import PriceObservation
+    from cartsnitch_common.events import Event
+
+_PRICE_STEP = decimal.Decimal("0.0001")
+
+
+# -- ReceiptWitness: prices ----------------------------------------------------
+
+
+async def record_prices(event: Event[ReceiptsIngested], session: AsyncSession) -> None:
+    """Write a price observation for each matched line that was bought, and say so."""
+    purchase_ids = [parse_uuid(receipt.purchase_id) for receipt in event.payload.receipts]
+    lines = await session.execute(
+        select(models.PurchaseItem, models.Purchase.purchase_date)
+        .join(models.Purchase, models.Purchase.id == models.PurchaseItem.purchase_id)
+        .where(
+            models.Purchase.id.in_(purchase_ids),
+            models.PurchaseItem.normalized_product_id.is_not(None),
+            models.PurchaseItem.quantity > 0,  # a return is no new price
+        )
+        .order_by(models.PurchaseItem.id)
+    )
+    store_id = parse_uuid(event.payload.store_id)
+    rows = [_observation(item, date, store_id) for item, date in lines]
+    if not rows:
+        return
+    session.add_all(rows)
+    await session.flush()
+    updated = PricesUpdated(
+        store_id=event.payload.store_id,
+        store=event.payload.store,
+        observations=[to_message(row) for row in rows],
+    )
+    await outbox.enqueue(
+        session,
+        updated,
+        service=Service.RECEIPTWITNESS,
+        key=event.payload.store_id,
+        causation_id=event.event_id,
+    )
+
+
+def _observation(
+    item: models.PurchaseItem, date: dt.date, store_id: uuid.UUID
+) -> models.PriceHistory:
+    return models.PriceHistory(
+        id=new_uuid(),
+        normalized_product_id=item.normalized_product_id,
+        store_id=store_id,
+        observed_date=date,
+        regular_price=item.unit_price if item.regular_price is None else item.regular_price,
+        sale_price=item.sale_price,
+        loyalty_price=_after(item, item.loyalty_discount),
+        coupon_price=_after(item, item.coupon_discount),
+        source=PriceSource.RECEIPT,
+        purchase_item_id=item.id,
+    )
+
+
+def _after(item: models.PurchaseItem, discount: decimal.Decimal | None) -> decimal.Decimal | None:
+    """The price of one unit once a discount of the line is taken off."""
+    if discount is None:
+        return None
+    price = item.unit_price - discount / item.quantity
+    return max(price, decimal.Decimal(0)).quantize(_PRICE_STEP)
+
+
+# -- StickerShock: price increases ---------------------------------------------
+
+
+async def detect_increases(event: Event[PricesUpdated], session: AsyncSession) -> None:
+    """Compare each new price with the one before it by date, at the same store."""
+    for observation in event.payload.observations:
+        previous = await _price_before(session, observation)
+        if previous is None:
+            continue
+        before, now = previous.regular_price, from_money(observation.regular_price)
+        if now > before:
+            increase = PriceIncreaseDetected(
+                normalized_product_id=observation.normalized_product_id,
+                canonical_name=await _name_of(session, previous.normalized_product_id),
+                store_id=observation.store_id,
+                store=event.payload.store,
+                previous_price=to_money(before),
+                current_price=to_money(now),
+                previous_date=to_date(previous.observed_date),
+                current_date=observation.observed_date,
+                price_observation_id=observation.id,
+            )
+            if before:
+                ratio = ((now - before) / before).quantize(_PRICE_STEP)
+                increase.increase_ratio.CopyFrom(to_decimal(ratio))
+            await outbox.enqueue(
+                session,
+                increase,
+                service=Service.STICKERSHOCK,
+                key=observation.normalized_product_id,
+                causation_id=event.event_id,
+            )
+
+
+async def _price_before(
+    session: AsyncSession, observation: PriceObservation
+) -> models.PriceHistory | None:
+    history = models.PriceHistory
+    found: models.PriceHistory | None = await session.scalar(
+        select(history)
+        .where(
+            history.normalized_product_id == parse_uuid(observation.normalized_product_id),
+            history.store_id == parse_uuid(observation.store_id),
+            history.observed_date < from_date(observation.observed_date),
+        )
+        .order_by(history.observed_date.desc(), history.id.desc())
+        .limit(1)
+    )
+    return found
+
+
+async def _name_of(session: AsyncSession, product_id: uuid.UUID) -> str:
+    product = await session.get_one(models.NormalizedProduct, product_id)
+    return product.canonical_name
+
+
+# -- ShrinkRay: shrinkflation --------------------------------------------------
+
+
+async def detect_shrinking(event: Event[ProductsNormalized], session: AsyncSession) -> None:
+    """Compare the size on each receipt line with the product's size of record."""
+    store_id = parse_uuid(event.payload.store_id)
+    for match in event.payload.matches:
+        product = await session.get_one(
+            models.NormalizedProduct, parse_uuid(match.normalized_product_id)
+        )
+        if not _is_smaller(match, product):
+            continue
+        finding = await _finding(session, match, product, store_id)
+        if finding is None:
+            continue
+        detected = ShrinkflationDetected(
+            finding=to_message(finding), canonical_name=product.canonical_name
+        )
+        await outbox.enqueue(
+            session,
+            detected,
+            service=Service.SHRINKRAY,
+            key=match.normalized_product_id,
+            causation_id=event.event_id,
+        )
+
+
+def _is_smaller(match: ProductMatch, product: models.NormalizedProduct) -> bool:
+    if product.size is None or product.size_unit is None or not match.HasField("observed_size"):
+        return False
+    try:
+        recorded = parse_size(product.size, product.size_unit)
+        observed = parse_size(match.observed_size, match.observed_size_unit)
+    except ValueError:  # sold by a unit that is no size, such as sheets: nothing to compare
+        return False
+    return observed.is_comparable_to(recorded) and observed.amount < recorded.amount
+
+
+async def _finding(
+    session: AsyncSession,
+    match: ProductMatch,
+    product: models.NormalizedProduct,
+    store_id: uuid.UUID,
+) -> models.ShrinkflationEvent | None:
+    """Write the finding, unless the price fell or it is written already."""
+    date = from_date(match.purchase_date)
+    old_price = await _shelf_price_before(session, product.id, store_id, date)
+    new_price = from_money(match.shelf_price) if match.HasField("shelf_price") else None
+    if old_price is not None and new_price is not None and new_price < old_price:
+        return None
+    row: models.ShrinkflationEvent | None = await session.scalar(
+        insert(models.ShrinkflationEvent)
+        .values(
+            id=new_uuid(),
+            normalized_product_id=product.id,
+            detected_date=date,
+            old_size=product.size,
+            old_unit=product.size_unit,
+            new_size=match.observed_size,
+            new_unit=match.observed_size_unit,
+            price_at_old_size=old_price,
+            price_at_new_size=new_price,
+            confidence=decimal.Decimal("0.9" if old_price is not None else "0.6"),
+        )
+        .on_conflict_do_nothing(index_elements=["normalized_product_id", "new_size", "new_unit"])
+        .returning(models.ShrinkflationEvent)
+    )
+    return row
+
+
+async def _shelf_price_before(
+    session: AsyncSession, product_id: uuid.UUID, store_id: uuid.UUID, date: dt.date
+) -> decimal.Decimal | None:
+    """The last regular price on a receipt of an earlier day, at the same store."""
+    item, purchase = models.PurchaseItem, models.Purchase
+    price: decimal.Decimal | None = await session.scalar(
+        select(item.regular_price)
+        .join(purchase, purchase.id == item.purchase_id)
+        .where(
+            item.normalized_product_id == product_id,
+            item.regular_price.is_not(None),
+            purchase.store_id == store_id,
+            purchase.purchase_date < date,
+        )
+        .order_by(purchase.purchase_date.desc(), item.id.desc())
+        .limit(1)
+    )
+    return price

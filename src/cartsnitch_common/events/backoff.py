@@ -1,0 +1,73 @@
+"""How long to wait before the next try, and waiting that ends when the work shall stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+
+
+async def rest(stop: asyncio.Event, seconds: float) -> None:
+    """Wait, at most until ``stop`` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+def spread(seconds: float) -> float:
+    """A random time from half of ``seconds`` to all of it, so that nobody keeps step."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
+
+
+class Backoff:
+    """Waits that double from a first one up to a longest one."""
+
+    def __init__(self, *, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._tries = 0
+
+    def reset(self) -> None:
+        """Begin again with the first wait."""
+        self._tries = 0
+
+    async def rest(self, stop: asyncio.Event) -> None:
+        """Wait for this try's time."""
+        seconds = min(self._longest, self._first * 2.0 ** min(self._tries, 30))
+        self._tries += 1
+        await rest(stop, spread(seconds))
+
+
+class Outage:
+    """The time in which one server does not answer: said once, tried with patience."""
+
+    def __init__(self, log: logging.Logger, work: str, server: str) -> None:
+        """Describe it.
+
+        Args:
+            log: Where to say it.
+            work: What waits for the server, such as "the relay".
+            server: The server, such as "Redis".
+        """
+        self._log = log
+        self._work = work
+        self._server = server
+        self._reason: str | None = None
+        self._backoff = Backoff(first=0.05, longest=2.0)
+
+    async def pause(self, stop: asyncio.Event, reason: str) -> None:
+        """Say what is wrong, unless it was said, and wait before the next try."""
+        if reason != self._reason:
+            self._log.warning("%s waits for %s: %s", self._work, self._server, reason)
+            self._reason = reason
+        await self._backoff.rest(stop)
+
+    def over(self) -> None:
+        """The server answered."""
+        if self._reason is not None:
+            self._log.info("%s works with %s again", self._work, self._server)
+            self._reason = None
+            self._backoff.reset()

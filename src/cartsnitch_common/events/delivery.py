@@ -1,0 +1,110 @@
+"""A consumer's options, counters and dead letters, and what it asks of its database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from google.protobuf.message import Message
+
+    from cartsnitch_common.events.event import Event
+
+
+type Handler[P: Message, S] = Callable[[Event[P], S], Awaitable[None]]
+"""What a service does with an event: writes with the session, commits nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerOptions:
+    """How a consumer works.
+
+    Attributes:
+        name: Its name within the group; keep it over restarts, so that it goes on
+            with what it had in hand.
+        batch_size: The most entries read at once.
+        block: Unit: seconds to wait on Redis for a new event, which is also how
+            long a stop may take; below the client's socket timeout.
+        most_deliveries: After so many the event becomes a dead letter.
+        first_wait: Unit: seconds before the second delivery; it doubles each time.
+        longest_wait: Unit: seconds that no wait between two deliveries exceeds.
+        claim_after: Unit: seconds after which another consumer's entry is taken over.
+    """
+
+    name: str = "1"
+    batch_size: int = 64
+    block: float = 2.0
+    most_deliveries: int = 5
+    first_wait: float = 0.1
+    longest_wait: float = 5.0
+    claim_after: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerStats:
+    """What a consumer has done since it was made.
+
+    Attributes:
+        handled: Events whose effect it committed.
+        duplicates: Deliveries whose effect was there already.
+        skipped: Events of a type that this version does not know.
+        dead: Events that it gave up on.
+        retries: Deliveries after the first, because the handler failed.
+    """
+
+    handled: int
+    duplicates: int
+    skipped: int
+    dead: int
+    retries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An entry that a consumer gave up on. Its ``repr`` leaves the envelope out.
+
+    Attributes:
+        consumer: The consumer group.
+        stream: The stream it was read from.
+        entry_id: Its id in the stream.
+        envelope: The bytes as read; empty when the stream had lost them.
+        reason: An error's class and, if it is ours, its message; never a value.
+        deliveries: How often it was tried.
+        event_id: The event's id; None when the bytes do not tell.
+    """
+
+    consumer: str
+    stream: str
+    entry_id: str
+    envelope: bytes = field(repr=False)
+    reason: str
+    deliveries: int
+    event_id: uuid.UUID | None = None
+
+
+class Inbox[S](Protocol):
+    """The database side of a consumer; ``S`` is what its handlers write with."""
+
+    def transaction(self) -> AbstractAsyncContextManager[S]:
+        """A transaction: committed at the end of the block, rolled back by an exception.
+
+        Raises:
+            InboxUnavailableError: The database cannot be reached, or was lost on
+                the way. Whether a commit under way was made is then not known.
+        """
+
+    async def first_time(self, session: S, consumer: str, event_id: uuid.UUID) -> bool:
+        """Mark an event as handled in the transaction; False when it was already."""
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Record a dead letter, and its event as handled, in a transaction of its own.
+
+        Recording the same entry twice is recording it once.
+
+        Raises:
+            InboxUnavailableError: The database cannot be reached.
+        """

@@ -1,0 +1,36 @@
+"""What the event bus calls things on Redis and among PostgreSQL's advisory locks."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+ENTRY_FIELD: Final = b"e"
+"""The one field of a stream's entry; its value is the envelope."""
+
+OUTBOX_LOCKS: Final = 0x43534F42
+"""The first number of a key's lock ("CSOB"); the second is a hash of type and key.
+
+The form of two 32-bit numbers has a space of its own in PostgreSQL: no lock of
+one 64-bit number, such as a migration's, can meet it.
+"""
+
+RELAY_LOCK: Final = (0x43535245, 0)
+"""The lock of the relay at work ("CSRE"); the second number is left for partitions."""
+
+
+def stream_name(event_type: str) -> str:
+    """The stream of an event type, also of one that this version does not know.
+
+    The hash tag keeps it on one node of a cluster.
+    """
+    return f"{{{event_type}}}:stream"
+
+
+def key_lock(event_type: str, key: str) -> tuple[int, int]:
+    """The numbers of the advisory lock that orders the events of one type and key.
+
+    Two keys of one hash share a lock, which costs a wait and breaks nothing.
+    """
+    digest = hashlib.blake2b(f"{event_type}\0{key}".encode(), digest_size=4).digest()
+    return OUTBOX_LOCKS, int.from_bytes(digest, signed=True)

@@ -1,0 +1,253 @@
+"""Plain pub/sub on the seed's channels: everybody who listens hears it, nothing is kept.
+
+Nothing here is delivered twice, and nothing is delivered late: a subscriber that
+is not connected at the moment of publishing never sees the event, and nobody is
+told. A publisher that must not lose events writes them to the outbox; a receiver
+that must not lose them is a durable consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from cartsnitch_common.contract import binding_of
+from cartsnitch_common.errors import EventError, MalformedEnvelopeError, UnknownEventTypeError
+from cartsnitch_common.events.backoff import Outage
+from cartsnitch_common.events.client import redis_errors, redis_reason
+from cartsnitch_common.events.envelope import decode, encode, wrap
+from cartsnitch_common.events.event import Event, event_from
+from cartsnitch_common.events.texts import error_reason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from google.protobuf.message import Message
+    from redis import Redis as SyncRedis
+    from redis.asyncio import Redis
+
+    from cartsnitch.event.v1 import Envelope
+    from cartsnitch_common.constants import Service
+    from cartsnitch_common.events.envelope import EventContext
+
+_LOG: Final = logging.getLogger(__name__)
+_QUIET: Final = 10.0
+"""Unit: seconds without a message after which the connection is tried with a PING."""
+
+
+async def publish(
+    redis: Redis,
+    payload: Message,
+    *,
+    service: Service | str,
+    key: str,
+    **context: Unpack[EventContext],
+) -> Envelope:
+    """Publish an event to whoever listens now; nothing is kept, no stream is written.
+
+    Use ``outbox.enqueue`` for an event that must arrive or that tells of rows: it
+    is published when the rows are committed, and only then.
+
+    Args:
+        redis: A client of ``async_redis``.
+        payload: The payload, and so the channel.
+        service: The publisher; one that the contract allows this event.
+        key: What the event is about.
+        **context: See ``EventContext``.
+
+    Returns:
+        The envelope that was published.
+
+    Raises:
+        EventError: The event is refused; see ``wrap``.
+        InvalidFieldError: A rule of the contract is broken.
+        ServerUnavailableError: Redis did not answer; the event may be out or not.
+    """
+    envelope = wrap(payload, service=service, key=key, **context)
+    data = encode(envelope)
+    with redis_errors():
+        await redis.publish(envelope.event_type, data)
+    return envelope
+
+
+def publish_sync(
+    redis: SyncRedis,
+    payload: Message,
+    *,
+    service: Service | str,
+    key: str,
+    **context: Unpack[EventContext],
+) -> Envelope:
+    """``publish`` for code without asyncio, with a client of ``sync_redis``."""
+    envelope = wrap(payload, service=service, key=key, **context)
+    data = encode(envelope)
+    with redis_errors():
+        redis.publish(envelope.event_type, data)
+    return envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionStats:
+    """What a subscription has seen so far.
+
+    Attributes:
+        received: Events handed out.
+        malformed: Messages that are no envelope of their channel; skipped.
+        unknown: Events of a type that this version does not know; skipped.
+        cuts: How often the connection broke; what was published meanwhile is lost.
+    """
+
+    received: int = 0
+    malformed: int = 0
+    unknown: int = 0
+    cuts: int = 0
+
+
+def subscribe[P: Message](redis: Redis, kind: type[P], *kinds: type[P]) -> Subscription[P]:
+    """Listen on the channels of some payloads. Nothing is kept: see the module.
+
+        async with subscribe(redis, PricesUpdated) as events:
+            async for event in events:
+                print(event.payload.observations)
+
+    Nothing that is published after ``async with`` has entered is missed while the
+    connection stands; ``async for`` over ``subscribe(...)`` itself enters on its own.
+    A broken connection is made anew, and what was published meanwhile is lost.
+    A subscriber that reads more slowly than others publish is cut off by Redis.
+
+    Args:
+        redis: A client of ``async_redis``; the subscription uses one of its connections.
+        kind: The class of the payload.
+        *kinds: More of them.
+
+    Raises:
+        UnknownEventTypeError: A class is no payload of an event.
+    """
+    return Subscription(redis, (kind, *kinds))
+
+
+class Subscription[P: Message]:
+    """Events of some channels as they are published; see ``subscribe``."""
+
+    def __init__(self, redis: Redis, kinds: tuple[type[P], ...]) -> None:
+        """Prepare it; it listens from ``async with`` on."""
+        self._redis = redis
+        self._kinds = {binding_of(kind).channel: kind for kind in kinds}
+        self._pubsub: Any = None  # a PubSub of redis-py, half of which is not annotated
+        self._early: deque[dict[str, Any]] = deque()
+        self._stats = SubscriptionStats()
+        self._outage = Outage(_LOG, "a subscription", "Redis")
+
+    @property
+    def stats(self) -> SubscriptionStats:
+        """A snapshot of the counters."""
+        return self._stats
+
+    async def __aenter__(self) -> Self:
+        """Subscribe, and wait until the server has confirmed every channel.
+
+        Raises:
+            ServerUnavailableError: Redis cannot be reached or refuses.
+        """
+        with redis_errors():
+            self._pubsub = await self._listen()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Stop listening."""
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            await pubsub.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[Event[P]]:
+        """The events, without an end."""
+        async for envelope in self.envelopes():
+            yield event_from(envelope, self._kinds[envelope.event_type])
+
+    async def envelopes(self) -> AsyncIterator[Envelope]:
+        """The events as the envelopes that they came in, without an end."""
+        async with self._entered():
+            while True:
+                envelope = await self._next()
+                if envelope is not None:
+                    yield envelope
+
+    @asynccontextmanager
+    async def _entered(self) -> AsyncIterator[None]:
+        if self._pubsub is not None:
+            yield
+            return
+        async with self:
+            yield
+
+    async def _listen(self) -> Any:
+        pubsub: Any = self._redis.pubsub()
+        try:
+            await pubsub.subscribe(*self._kinds)
+            missing = {channel.encode() for channel in self._kinds}
+            while missing:
+                message = await _answer(pubsub)
+                if message["type"] == "subscribe":
+                    missing.discard(message["channel"])
+                else:  # the channels are confirmed one by one, and may talk at once
+                    self._early.append(message)
+        except BaseException:
+            await pubsub.aclose()
+            raise
+        return pubsub
+
+    async def _next(self) -> Envelope | None:
+        """The next event's envelope; None for a message that is no event."""
+        message = self._early.popleft() if self._early else await self._message()
+        if message is None or message["type"] != "message":
+            return None
+        try:
+            envelope = decode(message["data"])
+            if envelope.event_type.encode() != message["channel"]:
+                raise MalformedEnvelopeError("the event does not belong on this channel")
+        except UnknownEventTypeError as error:
+            self._stats = replace(self._stats, unknown=self._stats.unknown + 1)
+            _LOG.warning("a subscription skips a message: %s", error_reason(error))
+            return None
+        except EventError as error:
+            self._stats = replace(self._stats, malformed=self._stats.malformed + 1)
+            _LOG.warning("a subscription skips a message: %s", error_reason(error))
+            return None
+        self._stats = replace(self._stats, received=self._stats.received + 1)
+        return envelope
+
+    async def _message(self) -> dict[str, Any] | None:
+        try:
+            if self._pubsub is None:
+                self._pubsub = await self._listen()
+                self._outage.over()
+            message: dict[str, Any] | None = await self._pubsub.get_message(timeout=_QUIET)
+            if message is None:
+                # A peer that is gone without a word looks just like a quiet channel.
+                await self._pubsub.ping()
+                message = await _answer(self._pubsub)
+        except (RedisError, OSError) as error:
+            await self._cut(error)
+            return None
+        return message
+
+    async def _cut(self, error: RedisError | OSError) -> None:
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            self._stats = replace(self._stats, cuts=self._stats.cuts + 1)
+            await pubsub.aclose()
+        await self._outage.pause(asyncio.Event(), redis_reason(error))
+
+
+async def _answer(pubsub: Any) -> dict[str, Any]:
+    message: dict[str, Any] | None = await pubsub.get_message(timeout=_QUIET)
+    if message is None:
+        raise RedisTimeoutError("no answer")
+    return message

@@ -1,0 +1,7 @@
+"""What a service's own tests import.
+
+    pytest_plugins = ["cartsnitch_common.testing.plugin"]
+
+gives a test real servers: ``cartsnitch_settings`` for a database at head, empty
+and its own, and an empty Redis.
+"""
