@@ -9,14 +9,17 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
-from enum import StrEnum
-from typing import Annotated, Any
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sqlalchemy import CheckConstraint, Enum, ForeignKey, Numeric, String, func, text
 from sqlalchemy.orm import MappedColumn, mapped_column
 
 from cartsnitch_common.constants import MAX_LENGTH, PATTERN
 from cartsnitch_common.values.ids import new_uuid
+
+if TYPE_CHECKING:
+    from enum import StrEnum
 
 Id = Annotated[
     uuid.UUID,
