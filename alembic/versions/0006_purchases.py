@@ -61,6 +61,12 @@ def upgrade() -> None:
             name=op.f("fk_purchases_store_location_id"),
             ondelete="SET NULL",
         ),
+        sa.CheckConstraint("total <> 'NaN'", name=op.f("ck_purchases_total_number")),
+        sa.CheckConstraint("subtotal <> 'NaN'", name=op.f("ck_purchases_subtotal_number")),
+        sa.CheckConstraint("tax <> 'NaN'", name=op.f("ck_purchases_tax_number")),
+        sa.CheckConstraint(
+            "savings_total <> 'NaN'", name=op.f("ck_purchases_savings_total_number")
+        ),
         sa.CheckConstraint("receipt_id <> ''", name=op.f("ck_purchases_receipt_id_not_empty")),
         comment="Receipts as recorded; amounts are negative for a return.",
     )

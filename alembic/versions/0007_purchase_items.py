@@ -51,13 +51,26 @@ def upgrade() -> None:
             "category_raw <> ''", name=op.f("ck_purchase_items_category_raw_not_empty")
         ),
         sa.CheckConstraint(
-            "unit_price >= 0", name=op.f("ck_purchase_items_unit_price_not_negative")
+            "unit_price >= 0 AND unit_price <> 'NaN'",
+            name=op.f("ck_purchase_items_unit_price_not_negative"),
         ),
         sa.CheckConstraint(
-            "regular_price >= 0", name=op.f("ck_purchase_items_regular_price_not_negative")
+            "regular_price >= 0 AND regular_price <> 'NaN'",
+            name=op.f("ck_purchase_items_regular_price_not_negative"),
         ),
         sa.CheckConstraint(
-            "sale_price >= 0", name=op.f("ck_purchase_items_sale_price_not_negative")
+            "sale_price >= 0 AND sale_price <> 'NaN'",
+            name=op.f("ck_purchase_items_sale_price_not_negative"),
+        ),
+        sa.CheckConstraint("quantity <> 'NaN'", name=op.f("ck_purchase_items_quantity_number")),
+        sa.CheckConstraint(
+            "extended_price <> 'NaN'", name=op.f("ck_purchase_items_extended_price_number")
+        ),
+        sa.CheckConstraint(
+            "coupon_discount <> 'NaN'", name=op.f("ck_purchase_items_coupon_discount_number")
+        ),
+        sa.CheckConstraint(
+            "loyalty_discount <> 'NaN'", name=op.f("ck_purchase_items_loyalty_discount_number")
         ),
         sa.CheckConstraint("quantity <> 0", name=op.f("ck_purchase_items_quantity_not_zero")),
         sa.CheckConstraint(

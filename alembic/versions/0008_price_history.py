@@ -50,16 +50,20 @@ def upgrade() -> None:
             ondelete="SET NULL",
         ),
         sa.CheckConstraint(
-            "regular_price >= 0", name=op.f("ck_price_history_regular_price_not_negative")
+            "regular_price >= 0 AND regular_price <> 'NaN'",
+            name=op.f("ck_price_history_regular_price_not_negative"),
         ),
         sa.CheckConstraint(
-            "sale_price >= 0", name=op.f("ck_price_history_sale_price_not_negative")
+            "sale_price >= 0 AND sale_price <> 'NaN'",
+            name=op.f("ck_price_history_sale_price_not_negative"),
         ),
         sa.CheckConstraint(
-            "loyalty_price >= 0", name=op.f("ck_price_history_loyalty_price_not_negative")
+            "loyalty_price >= 0 AND loyalty_price <> 'NaN'",
+            name=op.f("ck_price_history_loyalty_price_not_negative"),
         ),
         sa.CheckConstraint(
-            "coupon_price >= 0", name=op.f("ck_price_history_coupon_price_not_negative")
+            "coupon_price >= 0 AND coupon_price <> 'NaN'",
+            name=op.f("ck_price_history_coupon_price_not_negative"),
         ),
         sa.CheckConstraint(
             "source IN ('receipt', 'catalog', 'weekly_ad')", name=op.f("ck_price_history_source")

@@ -52,9 +52,13 @@ def upgrade() -> None:
         sa.CheckConstraint("description <> ''", name=op.f("ck_coupons_description_not_empty")),
         sa.CheckConstraint("coupon_code <> ''", name=op.f("ck_coupons_coupon_code_not_empty")),
         sa.CheckConstraint(
-            "discount_value >= 0", name=op.f("ck_coupons_discount_value_not_negative")
+            "discount_value >= 0 AND discount_value <> 'NaN'",
+            name=op.f("ck_coupons_discount_value_not_negative"),
         ),
-        sa.CheckConstraint("min_purchase >= 0", name=op.f("ck_coupons_min_purchase_not_negative")),
+        sa.CheckConstraint(
+            "min_purchase >= 0 AND min_purchase <> 'NaN'",
+            name=op.f("ck_coupons_min_purchase_not_negative"),
+        ),
         sa.CheckConstraint(
             "discount_type IN ('percent', 'fixed', 'bogo', 'buy_x_get_y')",
             name=op.f("ck_coupons_discount_type"),

@@ -56,11 +56,11 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("notes <> ''", name=op.f("ck_shrinkflation_events_notes_not_empty")),
         sa.CheckConstraint(
-            "price_at_old_size >= 0",
+            "price_at_old_size >= 0 AND price_at_old_size <> 'NaN'",
             name=op.f("ck_shrinkflation_events_price_at_old_size_not_negative"),
         ),
         sa.CheckConstraint(
-            "price_at_new_size >= 0",
+            "price_at_new_size >= 0 AND price_at_new_size <> 'NaN'",
             name=op.f("ck_shrinkflation_events_price_at_new_size_not_negative"),
         ),
         sa.CheckConstraint(

@@ -23,6 +23,21 @@ class AccountStatus(StrEnum):
     """Reading failed for another reason; ReceiptWitness tries again."""
 
 
+class Service(StrEnum):
+    """A service of the platform, as publisher of events or implementer of an API."""
+
+    API = "api"
+    """The API gateway, which the web client talks to; owns users and stores."""
+    RECEIPTWITNESS = "receiptwitness"
+    """ReceiptWitness: ingests receipts, normalizes products, records prices."""
+    STICKERSHOCK = "stickershock"
+    """StickerShock: detects price increases."""
+    SHRINKRAY = "shrinkray"
+    """ShrinkRay: detects shrinkflation."""
+    CLIPARTIST = "clipartist"
+    """ClipArtist: watches coupons."""
+
+
 class StoreSlug(StrEnum):
     """A retailer whose receipts, prices or coupons the platform reads."""
 
@@ -47,19 +62,31 @@ class DiscountType(StrEnum):
     """Buy some, get some: discount_value of them free; the title says of how many."""
 
 
-class Service(StrEnum):
-    """A service of the platform, as publisher of events or implementer of an API."""
+class ErrorReason(StrEnum):
+    """Why a call failed, in a form that a program can decide by."""
 
-    API = "api"
-    """The API gateway, which the web client talks to; owns users and stores."""
-    RECEIPTWITNESS = "receiptwitness"
-    """ReceiptWitness: ingests receipts, normalizes products, records prices."""
-    STICKERSHOCK = "stickershock"
-    """StickerShock: detects price increases."""
-    SHRINKRAY = "shrinkray"
-    """ShrinkRay: detects shrinkflation."""
-    CLIPARTIST = "clipartist"
-    """ClipArtist: watches coupons."""
+    INVALID_FIELD = "invalid_field"
+    """A field of the request breaks a rule of the contract."""
+    VALUE_NOT_STORABLE = "value_not_storable"
+    """A field keeps the rules, but the database cannot hold it exactly."""
+    PAGE_TOKEN_REFUSED = "page_token_refused"
+    """The page token is none that this method gave for these fields."""
+    RESOURCE_NOT_FOUND = "resource_not_found"
+    """What a field of the request names does not exist."""
+    RECEIPT_CONFLICT = "receipt_conflict"
+    """A receipt is recorded already under its number, with other content."""
+    ACCOUNT_EXPIRED = "account_expired"
+    """The store account cannot be read until its user has logged in at the store."""
+    SYNC_TOO_SOON = "sync_too_soon"
+    """The store account was read too recently to be read again."""
+    CALLER_NOT_AUTHENTICATED = "caller_not_authenticated"
+    """The caller did not prove that it is a service of the platform."""
+    TRANSACTION_ABORTED = "transaction_aborted"
+    """The transaction met another one and was rolled back."""
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    """The service runs, but cannot use its database now."""
+    INTERNAL = "internal"
+    """The service has a defect, or a row holds what this version cannot carry."""
 
 
 class PriceSource(StrEnum):
@@ -115,6 +142,7 @@ PUBLISHERS: Final[Mapping[EventType, frozenset[Service]]] = MappingProxyType(
 
 MAX_LENGTH: Final[Mapping[str, int]] = MappingProxyType(
     {
+        "ConnectUserStoreAccountRequest.user_id": 64,
         "Coupon.coupon_code": 64,
         "Coupon.description": 4000,
         "Coupon.source_url": 2048,
@@ -125,7 +153,28 @@ MAX_LENGTH: Final[Mapping[str, int]] = MappingProxyType(
         "Envelope.key": 128,
         "Envelope.service": 64,
         "Envelope.traceparent": 55,
+        "FindProductByCodeRequest.code": 14,
         "IngestedReceipt.receipt_id": 128,
+        "ListActiveCouponsRequest.page_token": 512,
+        "ListActiveCouponsResponse.next_page_token": 512,
+        "ListPriceIncreasesRequest.page_token": 512,
+        "ListPriceIncreasesResponse.next_page_token": 512,
+        "ListPriceObservationsRequest.page_token": 512,
+        "ListPriceObservationsResponse.next_page_token": 512,
+        "ListProductSizesRequest.page_token": 512,
+        "ListProductSizesResponse.next_page_token": 512,
+        "ListPurchasesRequest.page_token": 512,
+        "ListPurchasesRequest.user_id": 64,
+        "ListPurchasesResponse.next_page_token": 512,
+        "ListShrinkflationEventsRequest.page_token": 512,
+        "ListShrinkflationEventsResponse.next_page_token": 512,
+        "ListStoreLocationsRequest.page_token": 512,
+        "ListStoreLocationsResponse.next_page_token": 512,
+        "ListStoresRequest.page_token": 512,
+        "ListStoresResponse.next_page_token": 512,
+        "ListUserStoreAccountsRequest.page_token": 512,
+        "ListUserStoreAccountsRequest.user_id": 64,
+        "ListUserStoreAccountsResponse.next_page_token": 512,
         "NormalizedProduct.brand": 128,
         "NormalizedProduct.canonical_name": 500,
         "NormalizedProduct.category": 128,
@@ -135,6 +184,8 @@ MAX_LENGTH: Final[Mapping[str, int]] = MappingProxyType(
         "PriceIncreaseDetected.canonical_name": 500,
         "ProductMatch.observed_size": 32,
         "ProductMatch.observed_size_unit": 16,
+        "ProductSize.size": 32,
+        "ProductSize.size_unit": 16,
         "Purchase.receipt_id": 128,
         "Purchase.source_url": 2048,
         "Purchase.user_id": 64,
@@ -142,6 +193,9 @@ MAX_LENGTH: Final[Mapping[str, int]] = MappingProxyType(
         "PurchaseItem.product_name_raw": 500,
         "PurchaseItem.upc": 14,
         "ReceiptsIngested.user_id": 64,
+        "SearchProductsRequest.page_token": 512,
+        "SearchProductsRequest.query": 500,
+        "SearchProductsResponse.next_page_token": 512,
         "ShrinkflationDetected.canonical_name": 500,
         "ShrinkflationEvent.new_size": 32,
         "ShrinkflationEvent.new_unit": 16,
@@ -169,6 +223,7 @@ PATTERN: Final[Mapping[str, str]] = MappingProxyType(
         "Envelope.event_type": r"^cartsnitch(\.[a-z][a-z0-9_]*)+$",
         "Envelope.service": r"^[a-z][a-z0-9_]*$",
         "Envelope.traceparent": r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+        "FindProductByCodeRequest.code": r"^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$",
         "Money.currency_code": r"^[A-Z]{3}$",
         "PurchaseItem.upc": r"^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$",
         "StoreLocation.state": r"^[A-Z]{2}$",

@@ -93,6 +93,8 @@ def test_a_server_of_its_own_takes_its_options(place: Path) -> None:
     with ValkeyServer(directory=place, append_only=False) as server, client(server) as connection:
         assert connection.config_get("append*")["appendonly"] == "no"
     assert not server.is_running
+    with server, client(server) as connection:
+        assert connection.dbsize() == 0
 
 
 def test_a_taken_port_is_left_to_its_owner(monkeypatch) -> None:

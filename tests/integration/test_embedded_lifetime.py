@@ -230,18 +230,6 @@ def test_servers_never_outlive_their_starter(place: Path, words: str) -> None:
             os.kill(fork, signal.SIGKILL)
 
 
-def test_a_fork_does_not_end_the_servers() -> None:
-    """A fork that closes its copy, or ends, takes nothing from the process that started them."""
-    with ValkeyServer() as server:
-        fork = os.fork()
-        if fork == 0:
-            server.close()
-            os._exit(0)
-        assert os.waitpid(fork, 0)[1] == 0
-        with client(server) as connection:
-            assert connection.ping()
-
-
 def test_servers_do_not_outlive_a_killed_guard(place: Path) -> None:
     """If the guard itself is killed its servers end too, and close still removes everything."""
     with start_servers(directory=place) as servers:

@@ -77,8 +77,16 @@ def foreign_key(target: str, *, on_delete: str, **arguments: Any) -> MappedColum
 
 
 def not_negative(*columns: str) -> list[CheckConstraint]:
-    """CHECKs that columns hold no negative number."""
-    return [CheckConstraint(text(f"{name} >= 0"), name=f"{name}_not_negative") for name in columns]
+    """CHECKs that columns hold no negative number, and no NaN, which is above every number."""
+    return [
+        CheckConstraint(text(f"{name} >= 0 AND {name} <> 'NaN'"), name=f"{name}_not_negative")
+        for name in columns
+    ]
+
+
+def a_number(*columns: str) -> list[CheckConstraint]:
+    """CHECKs that columns of either sign hold a number: NUMERIC would take NaN as well."""
+    return [CheckConstraint(text(f"{name} <> 'NaN'"), name=f"{name}_number") for name in columns]
 
 
 def not_empty(*columns: str) -> list[CheckConstraint]:

@@ -206,7 +206,9 @@ def _exclusive(engine: Engine) -> Iterator[None]:
     PgBouncer's connection to the server. The transaction reads no table and keeps
     no snapshot, so that neither vacuum nor CREATE INDEX CONCURRENTLY waits for it.
     Those who want the lock ask again and again, because a statement that waits
-    keeps its snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
+    keeps its snapshot, and CREATE INDEX CONCURRENTLY would wait for that. The
+    statements have no parameters, because what the extended protocol has run keeps
+    its snapshot as well, until the next statement.
     """
     with engine.connect() as connection:
         connection.execute(
@@ -215,9 +217,9 @@ def _exclusive(engine: Engine) -> Iterator[None]:
                 " ('idle_in_transaction_session_timeout', 'transaction_timeout')"
             )
         )
-        ask = text("SELECT pg_try_advisory_xact_lock(:key)")
+        ask = text(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY})")
         deadline = time.monotonic() + LOCK_WAIT
-        while not connection.scalar(ask, {"key": _LOCK_KEY}):
+        while not connection.scalar(ask):
             if time.monotonic() > deadline:
                 message = f"another migration of this database has run for {LOCK_WAIT:.0f} s"
                 raise MigrationError(message)

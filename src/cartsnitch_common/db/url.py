@@ -129,8 +129,8 @@ def psycopg_address(settings: Settings) -> DriverAddress:
 def _parse(settings: Settings) -> tuple[URL, dict[str, str]]:
     """The URL with hosts only in its query, and every other parameter of it.
 
-    No reason names a parameter or its value: behind an unescaped ``?`` in a
-    password, both are parts of the password.
+    No reason names a parameter or its value: behind an unescaped ``@`` and ``?``
+    in a password, both are parts of the password.
     """
     text = settings.require_database_url()
     url = None

@@ -202,14 +202,14 @@ class Guard:
             return
 
     def _end_orphans(self) -> None:
-        """Reap what a killed server left behind, by force after one second."""
+        """Reap what a killed server left behind, by force after half a second."""
         started = time.monotonic()
         while orphans := self._orphans():
             waited = time.monotonic() - started
             if waited > 10.0:  # noqa: PLR2004 - stuck in the kernel: not ours to wait for
                 return
             for pid in orphans:
-                if waited > 1.0:
+                if waited > 0.5:  # noqa: PLR2004 - enough to see that the postmaster is gone
                     os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, os.WNOHANG)
             time.sleep(0.005)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,15 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cartsnitch_common.embedded.identity import ProcessIdentity
+from cartsnitch_common.embedded.identity import Ending, ProcessIdentity
 from cartsnitch_common.embedded.names import BOTH
 from cartsnitch_common.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-type Ending = tuple[tuple[signal.Signals, float], ...]
-"""Signals to end a process with, each with the seconds to wait before the next."""
 
 LOG_NAME = "guard.log"
 
@@ -89,7 +85,7 @@ class Guard:
         self._lock = threading.Lock()
         self._received = b""
         self._open = True
-        self._spawned: dict[str, ProcessIdentity] = {}
+        self._spawned: dict[str, tuple[ProcessIdentity, Ending]] = {}
         self._orders, theirs = socket.socketpair()
         with theirs, (directory / LOG_NAME).open("ab") as log:
             os.fchmod(log.fileno(), 0o600)
@@ -146,7 +142,7 @@ class Guard:
         pid = int(answer["pid"])
         # The guard has not reaped it, so the id cannot mean another process yet.
         identity = ProcessIdentity.of(pid) or ProcessIdentity(pid=pid, started="ended")
-        self._spawned[name] = identity
+        self._spawned[name] = (identity, ending)
         return identity
 
     def status(self, name: str) -> int | None:
@@ -195,10 +191,8 @@ class Guard:
 
     def _finish_instead(self) -> None:
         # On Linux the guard's death has told its servers to end.
-        for identity in self._spawned.values():
-            if not identity.wait_gone(6.0 if sys.platform == "linux" else 0.0):
-                identity.signal(signal.SIGKILL)
-                identity.wait_gone(5.0)
+        for identity, ending in self._spawned.values():
+            identity.end(ending)
         remove_directory(self._directory)
 
     def _ask(self, name: str, **order: Any) -> dict[str, Any]:
@@ -209,7 +203,8 @@ class Guard:
                 self._orders.sendall(json.dumps({"name": name, **order}).encode() + b"\n")
                 line = self._receive_line()
             except (EOFError, ConnectionError) as error:
-                raise EmbeddedServerError(name, "its guard process has ended") from error
+                reason = f"its guard process has ended{self._last_words()}"
+                raise EmbeddedServerError(name, reason) from error
             except TimeoutError as error:
                 self._hang_up()
                 raise EmbeddedServerError(name, "its guard process does not answer") from error
@@ -222,6 +217,14 @@ class Guard:
         if "error" in answer:
             raise EmbeddedServerError(name, answer["error"])
         return answer
+
+    def _last_words(self) -> str:
+        """What the guard said, if it could not even start."""
+        try:
+            said = (self._directory / LOG_NAME).read_text("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            said = []  # It ended in good order and has removed it.
+        return f": {said[-1]}" if said else ""
 
     def _receive_line(self) -> bytes:
         while b"\n" not in self._received:

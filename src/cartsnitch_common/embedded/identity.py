@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+type Ending = tuple[tuple[signal.Signals, float], ...]
+"""Signals to end a process with, each with the seconds to wait before the next."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIdentity:
@@ -63,6 +66,12 @@ class ProcessIdentity:
         except ProcessLookupError:
             return False
         return True
+
+    def end(self, ending: Ending) -> None:
+        """Send one signal after the other until the process has ended."""
+        for number, seconds in ending:
+            if not self.signal(number) or self.wait_gone(seconds):
+                return
 
     def wait_gone(self, seconds: float) -> bool:
         """Wait until the process has ended. Returns whether it has."""

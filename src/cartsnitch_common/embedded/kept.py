@@ -124,10 +124,8 @@ def stop_kept(directory: Path) -> None:
     if directory.exists():
         # The guard was killed, or the machine was started anew since.
         kept.guard.signal(signal.SIGKILL)
-        for server, number in ((kept.postgres, signal.SIGQUIT), (kept.valkey, signal.SIGTERM)):
-            if server.process.signal(number) and not server.process.wait_gone(10.0):
-                server.process.signal(signal.SIGKILL)
-                server.process.wait_gone(10.0)
+        kept.postgres.process.end(((signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)))
+        kept.valkey.process.end(((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)))
         remove_directory(directory)
     with suppress(ChildProcessError):
         # If this very process started the guard, it still is a zombie of ours.

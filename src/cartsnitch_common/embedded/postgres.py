@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cartsnitch_common.embedded.guard import Ending
+    from cartsnitch_common.embedded.identity import Ending
     from cartsnitch_common.embedded.runtime_dir import RuntimeDirectory
 
 USER = "cartsnitch"

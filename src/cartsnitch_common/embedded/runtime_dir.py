@@ -64,8 +64,6 @@ class RuntimeDirectory:
         Raises:
             EmbeddedServerError: no place is fit for it.
         """
-        if os.name != "posix":
-            raise EmbeddedServerError(BOTH, "they run on Linux and macOS only")
         account = _unprivileged_account() if os.geteuid() == 0 else None
         path = _make_directory(parent, account)
         try:
@@ -151,6 +149,9 @@ def _make_directory(parent: Path | None, account: Account | None) -> Path:
             refusal = _unfit(path, account)
         except OSError as error:
             refusal = str(error)
+        except BaseException:
+            path.rmdir()
+            raise
         if refusal is None:
             return path
         path.rmdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import subprocess
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cartsnitch_common.embedded.guard import Ending
-    from cartsnitch_common.embedded.identity import ProcessIdentity
+    from cartsnitch_common.embedded.identity import Ending, ProcessIdentity
 
 READY_TIMEOUT = 60.0
 """Seconds that a server may take from nothing until it answers."""
@@ -33,7 +33,7 @@ def system_errors(server: str) -> Iterator[None]:
     """Turn what the system refuses, such as a full disk, into this package's error."""
     try:
         yield
-    except OSError as error:
+    except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedServerError(server, str(error)) from error
 
 
@@ -131,6 +131,8 @@ class EmbeddedServer(ABC):
             EmbeddedServerError: it ended or did not answer in time. Of a first
                 start nothing is left behind.
         """
+        if self.is_running:
+            return
         first = self._shared_runtime is None and self._own_runtime is None
         try:
             with system_errors(self.name):
@@ -158,6 +160,9 @@ class EmbeddedServer(ABC):
         """End the server, and remove its private directory if that is its own."""
         if self._own_runtime is not None:
             self._own_runtime.close()
+            # The next start makes everything anew.
+            self._own_runtime = None
+            self._prepared = self._was_ready = False
         elif self._shared_runtime is not None:
             self.stop()
 
@@ -175,9 +180,7 @@ class EmbeddedServer(ABC):
     # -- the start in two steps, so that two servers can start at once ---------
 
     def begin(self) -> None:
-        """Launch the server if it does not run, without waiting until it answers."""
-        if self.is_running:
-            return
+        """Launch the server, which does not run, without waiting until it answers."""
         self._deadline = time.monotonic() + self._ready_timeout
         if self._shared_runtime is None and self._own_runtime is None:
             self._own_runtime = RuntimeDirectory.create(self._directory)

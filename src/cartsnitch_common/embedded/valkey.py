@@ -15,7 +15,7 @@ from cartsnitch_common.embedded.server import READY_TIMEOUT, EmbeddedServer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cartsnitch_common.embedded.guard import Ending
+    from cartsnitch_common.embedded.identity import Ending
     from cartsnitch_common.embedded.runtime_dir import RuntimeDirectory
 
 

@@ -11,8 +11,23 @@ if TYPE_CHECKING:
     import logging
 
 
+def heed_cancellation() -> None:
+    """End the task if it was cancelled and an error has taken the cancellation's place.
+
+    A rollback on the way out of a cancelled transaction fails when the connection is
+    gone, and who catches that error would go on for ever.
+
+    Raises:
+        asyncio.CancelledError: The task was cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def rest(stop: asyncio.Event, seconds: float) -> None:
     """Wait, at most until ``stop`` is set."""
+    heed_cancellation()
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
 

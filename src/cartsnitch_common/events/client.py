@@ -22,7 +22,12 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from cartsnitch_common.config import setting_name
-from cartsnitch_common.errors import ServerUnavailableError, ServerVersionError, SettingError
+from cartsnitch_common.errors import (
+    ServerUnavailableError,
+    ServerVersionError,
+    SettingError,
+    SetupError,
+)
 from cartsnitch_common.events.texts import one_line
 
 if TYPE_CHECKING:
@@ -81,6 +86,26 @@ def sync_redis(settings: Settings) -> redis.Redis:
     with _readable_url():
         pool = redis.BlockingConnectionPool.from_url(_checked_url(settings), **options)
     return redis.Redis.from_pool(pool)
+
+
+def require_safe(client: redis.asyncio.Redis, *, block: float = 0) -> None:
+    """Refuse a client that repeats commands or gives up on them too early.
+
+    A repeated read leaves the first one's entries behind, delivered to nobody.
+
+    Args:
+        client: The client.
+        block: Unit: seconds that it will be asked to wait for an answer.
+
+    Raises:
+        SetupError: It is none of ``async_redis``, or ``block`` is not below its timeout.
+    """
+    options = _untyped(client).get_connection_kwargs()
+    retry, timeout = options.get("retry"), options.get("socket_timeout")
+    if retry is None or retry.get_retries() or options.get("legacy_responses", True):
+        raise SetupError("the Redis client must be one of cartsnitch_common.events.async_redis")
+    if timeout is not None and block >= timeout:
+        raise SetupError(f"a wait of {block:g} s must be below the socket timeout of {timeout:g} s")
 
 
 async def check_redis(settings: Settings) -> str:
@@ -205,5 +230,7 @@ def _judge(reply: Any) -> str:
     numbers = [int(part) for part in version.split(".")[:2] if part.isdecimal()]
     if tuple(numbers) < _OLDEST:
         needed = ".".join(str(part) for part in _OLDEST)
-        raise ServerVersionError(_SETTING, product=product, found=version, needed=needed)
+        raise ServerVersionError(
+            _SETTING, product=product, found=version or "of an unknown version", needed=needed
+        )
     return f"{product} {version}"

@@ -23,8 +23,8 @@ from cartsnitch_common.errors import (
     SetupError,
     UnknownEventTypeError,
 )
-from cartsnitch_common.events.backoff import Backoff, Outage
-from cartsnitch_common.events.client import redis_reason
+from cartsnitch_common.events.backoff import Backoff, Outage, heed_cancellation
+from cartsnitch_common.events.client import redis_reason, require_safe
 from cartsnitch_common.events.delivery import ConsumerOptions, ConsumerStats, DeadLetter
 from cartsnitch_common.events.envelope import decode
 from cartsnitch_common.events.event import event_from
@@ -63,7 +63,12 @@ class Consumer[S]:
             inbox: The database side.
             group: The consumer group: the service's name.
             options: How it works.
+
+        Raises:
+            SetupError: The client is none of ``async_redis``, or waits less long for
+                an answer than the consumer for an event.
         """
+        require_safe(redis, block=(options or ConsumerOptions()).block)
         self._redis = redis
         self._inbox = inbox
         self._group = group
@@ -192,7 +197,7 @@ class Consumer[S]:
         options = self._options
         backoff = Backoff(first=options.first_wait, longest=options.longest_wait)
         deliveries = entry.deliveries
-        failure: Exception = MalformedEnvelopeError("no delivery came to an end")
+        failure: Exception = EventError("the process ended in every delivery")
         while deliveries <= options.most_deliveries:
             try:
                 await self._deliver(event, handler)
@@ -202,6 +207,7 @@ class Consumer[S]:
                     return False
                 continue
             except Exception as error:  # noqa: BLE001 - a handler may raise anything
+                heed_cancellation()
                 failure = error
                 self._log_failure(event, error, deliveries)
             else:
@@ -226,16 +232,17 @@ class Consumer[S]:
     async def _bury(self, letter: DeadLetter, stop: asyncio.Event) -> bool:
         while True:
             try:
-                await self._inbox.bury(letter)
+                buried = await self._inbox.bury(letter)
             except InboxUnavailableError as error:
                 await self._inbox_outage.pause(stop, error.reason)
                 if stop.is_set():
                     return False
-            else:
-                self._inbox_outage.over()
-                self._counts["dead"] += 1
+                continue
+            self._inbox_outage.over()
+            self._counts["dead" if buried else "duplicates"] += 1
+            if buried:
                 _LOG.error("consumer %s gave up: %r", self._group, letter)
-                return True
+            return True
 
     def _log_failure(self, event: Event[Any], error: Exception, delivery: int) -> None:
         _LOG.warning(

@@ -100,10 +100,12 @@ class Inbox[S](Protocol):
     async def first_time(self, session: S, consumer: str, event_id: uuid.UUID) -> bool:
         """Mark an event as handled in the transaction; False when it was already."""
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def bury(self, letter: DeadLetter) -> bool:
         """Record a dead letter, and its event as handled, in a transaction of its own.
 
-        Recording the same entry twice is recording it once.
+        Returns:
+            False when the event was handled already or the entry is recorded: its
+            effect is there, and only the acknowledgement was lost.
 
         Raises:
             InboxUnavailableError: The database cannot be reached.

@@ -46,10 +46,17 @@ async def handle_once(session: AsyncSession, consumer: str, event_id: uuid.UUID)
     return marked is not None
 
 
-async def record_dead_letter(session: AsyncSession, letter: DeadLetter) -> None:
-    """Record a dead letter, and its event as handled, in the session's transaction."""
-    if letter.event_id is not None:
-        await handle_once(session, letter.consumer, letter.event_id)
+async def record_dead_letter(session: AsyncSession, letter: DeadLetter) -> bool:
+    """Record a dead letter, and its event as handled, in the session's transaction.
+
+    Returns:
+        False, and nothing is recorded, when the event was handled already or the
+        entry is a dead letter already.
+    """
+    if letter.event_id is not None and not await handle_once(
+        session, letter.consumer, letter.event_id
+    ):
+        return False
     row = {
         "consumer": letter.consumer,
         "stream": letter.stream,
@@ -58,7 +65,8 @@ async def record_dead_letter(session: AsyncSession, letter: DeadLetter) -> None:
         "reason": letter.reason,
         "deliveries": letter.deliveries,
     }
-    await session.execute(insert(DeadLetterRow).on_conflict_do_nothing().values(row))
+    statement = insert(DeadLetterRow).values(row).on_conflict_do_nothing()
+    return await session.scalar(statement.returning(DeadLetterRow.id)) is not None
 
 
 class SqlInbox:
@@ -98,10 +106,10 @@ class SqlInbox:
         """See ``delivery.Inbox``."""
         return await handle_once(session, consumer, event_id)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def bury(self, letter: DeadLetter) -> bool:
         """See ``delivery.Inbox``."""
         async with self.transaction() as session:
-            await record_dead_letter(session, letter)
+            return await record_dead_letter(session, letter)
 
 
 async def _connect(session: AsyncSession) -> None:

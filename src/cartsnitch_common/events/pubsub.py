@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -27,7 +27,7 @@ from cartsnitch_common.events.event import Event, event_from
 from cartsnitch_common.events.texts import error_reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from google.protobuf.message import Message
     from redis import Redis as SyncRedis
@@ -166,12 +166,13 @@ class Subscription[P: Message]:
         if pubsub is not None:
             await pubsub.aclose()
 
-    async def __aiter__(self) -> AsyncIterator[Event[P]]:
+    async def __aiter__(self) -> AsyncGenerator[Event[P]]:
         """The events, without an end."""
-        async for envelope in self.envelopes():
-            yield event_from(envelope, self._kinds[envelope.event_type])
+        async with aclosing(self.envelopes()) as envelopes:
+            async for envelope in envelopes:
+                yield event_from(envelope, self._kinds[envelope.event_type])
 
-    async def envelopes(self) -> AsyncIterator[Envelope]:
+    async def envelopes(self) -> AsyncGenerator[Envelope]:
         """The events as the envelopes that they came in, without an end."""
         async with self._entered():
             while True:

@@ -36,7 +36,7 @@ from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.db.failures import connection_failure, sqlstate_of
 from cartsnitch_common.db.models.event import LoggedEvent, OutboxEvent
 from cartsnitch_common.events.backoff import Outage, rest, spread
-from cartsnitch_common.events.client import async_redis, redis_reason
+from cartsnitch_common.events.client import async_redis, redis_reason, require_safe
 from cartsnitch_common.events.names import ENTRY_FIELD, RELAY_LOCK, stream_name
 
 if TYPE_CHECKING:
@@ -105,7 +105,12 @@ class Relay:
                 of a connection of its own.
             redis: A client of ``async_redis`` to use instead of one of its own.
             options: How it works.
+
+        Raises:
+            SetupError: The client is none of ``async_redis``.
         """
+        if redis is not None:
+            require_safe(redis)
         self._settings = settings
         self._engine = engine
         self._redis = redis

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -173,7 +174,5 @@ NAMES = st.sampled_from([*SEED, "event_id", "key", "causation_id", "traceparent"
 def test_any_json_is_handled(top: dict[str, Any], inside: dict[str, Any]) -> None:
     """Whatever a sender puts where, only our errors come out."""
     for value in ({**SEED, **top}, {**SEED, "payload": {**SEED["payload"], **inside}}):
-        try:
+        with suppress(CartsnitchError):
             decode(json.dumps(value).encode())
-        except CartsnitchError as error:
-            assert str(error)

@@ -15,6 +15,7 @@ from cartsnitch_common.db.columns import (
     Id,
     Quantity,
     UnitPrice,
+    a_number,
     contract_text,
     foreign_key,
     matches,
@@ -32,6 +33,7 @@ class Purchase(Base):
         Index(None, "user_id", "purchase_date", "id"),
         Index(None, "store_location_id"),
         *not_empty("receipt_id"),
+        *a_number("total", "subtotal", "tax", "savings_total"),
         {"comment": "Receipts as recorded; amounts are negative for a return."},
     )
 
@@ -72,6 +74,7 @@ class PurchaseItem(Base):
         Index(None, "normalized_product_id"),
         *not_empty("product_name_raw", "category_raw"),
         *not_negative("unit_price", "regular_price", "sale_price"),
+        *a_number("quantity", "extended_price", "coupon_discount", "loyalty_discount"),
         CheckConstraint("quantity <> 0", name="quantity_not_zero"),
         matches("upc", "PurchaseItem.upc"),
         {"comment": "Receipt lines in the order of their ids; a return has a negative quantity."},

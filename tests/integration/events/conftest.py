@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from cartsnitch_common.config import Settings
+from cartsnitch_common.db.engine import async_engine, async_sessions
+from cartsnitch_common.events import async_redis
+
+type Sessions = async_sessionmaker[AsyncSession]
+
+
+@pytest.fixture
+async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    engine = async_engine(settings, pool_size=20)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def sessions(engine: AsyncEngine) -> Sessions:
+    return async_sessions(engine)
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    client = async_redis(settings)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def effects(sessions: Sessions) -> Any:
+    """A table for the effects of handlers, without any constraint that would help them."""
+    async with sessions.begin() as session:
+        await session.execute(text("CREATE TABLE effects (key text, event_id uuid, n serial)"))
+    return sessions

@@ -1,0 +1,437 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from cartsnitch.event.v1 import CouponsUpdated, PricesUpdated
+from cartsnitch_common.constants import EventType
+from cartsnitch_common.contract import binding_of
+from cartsnitch_common.db.models import DeadLetter, InboxEvent
+from cartsnitch_common.errors import InvalidFieldError, SetupError
+from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, to_json, wrap
+from cartsnitch_common.events.inbox import SqlInbox, handle_once
+from cartsnitch_common.values.ids import new_uuid
+from tests.event_payloads import coupons, prices
+
+GROUP = "stickershock"
+STREAM = binding_of(PricesUpdated).stream
+FAST = {"block": 0.1, "first_wait": 0.01, "longest_wait": 0.05}
+
+
+async def add(redis: Redis, key: str = "k", **context: Any) -> str:
+    """Put an event on its stream as the relay does; returns the event id."""
+    envelope = wrap(prices(), service="stickershock", key=key, **context)
+    await redis.xadd(STREAM, {"e": encode(envelope)})
+    return envelope.event_id
+
+
+async def write_effect(event: Event[PricesUpdated], session: AsyncSession) -> None:
+    statement = text("INSERT INTO effects (key, event_id) VALUES (:key, :id)")
+    await session.execute(statement, {"key": event.key, "id": event.event_id})
+
+
+def new_consumer(
+    redis: Redis, sessions: Any, handler: Any = write_effect, **options: Any
+) -> Consumer[AsyncSession]:
+    consumer = Consumer(
+        redis, SqlInbox(sessions), group=GROUP, options=ConsumerOptions(**FAST, **options)
+    )
+    consumer.on(PricesUpdated)(handler)
+    return consumer
+
+
+@asynccontextmanager
+async def running(consumer: Consumer[Any]) -> AsyncIterator[asyncio.Event]:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(consumer.run(stop))
+        try:
+            yield stop
+        finally:
+            stop.set()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - a counter tells
+            await asyncio.sleep(0.01)
+
+
+async def effects_of(sessions: Any) -> list[str]:
+    async with sessions() as session:
+        return [str(found) for found in await session.scalars(text(EFFECTS))]
+
+
+EFFECTS = "SELECT event_id FROM effects ORDER BY n"
+
+
+async def letters(sessions: Any) -> list[DeadLetter]:
+    async with sessions() as session:
+        return list(await session.scalars(select(DeadLetter).order_by(DeadLetter.failed_at)))
+
+
+async def pending(redis: Redis) -> int:
+    return (await redis.xpending(STREAM, GROUP))["pending"]
+
+
+async def test_a_handler_gets_typed_events_and_a_session(redis: Redis, effects: Any) -> None:
+    """Each event reaches its handler once, with its payload, and its effect is committed."""
+    seen: list[Event[PricesUpdated]] = []
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        seen.append(event)
+        await write_effect(event, session)
+
+    before = await add(redis)  # while there is no group yet
+    consumer = new_consumer(redis, effects, handler)
+    async with running(consumer):
+        after = await add(redis)
+        await until(lambda: consumer.stats.handled == 2)
+    assert await effects_of(effects) == [before, after]
+    assert seen[0].payload == prices()
+    assert seen[0].type is EventType.PRICES_UPDATED
+    assert await pending(redis) == 0
+
+
+async def test_several_payloads_have_their_own_handlers(redis: Redis, effects: Any) -> None:
+    """A consumer may handle several events; each handler gets its own."""
+    seen: list[type] = []
+    consumer = new_consumer(redis, effects, lambda event, _session: note(event))
+
+    async def note(event: Event[Any]) -> None:
+        seen.append(type(event.payload))
+
+    @consumer.on(CouponsUpdated)
+    async def on_coupons(event: Event[CouponsUpdated], _session: AsyncSession) -> None:
+        await note(event)
+
+    async with running(consumer):
+        await add(redis)
+        envelope = wrap(coupons(), service="clipartist", key="k")
+        await redis.xadd(binding_of(CouponsUpdated).stream, {"e": encode(envelope)})
+        await until(lambda: consumer.stats.handled == 2)
+    assert set(seen) == {PricesUpdated, CouponsUpdated}
+
+
+async def test_an_event_that_comes_twice_has_one_effect(redis: Redis, effects: Any) -> None:
+    """However often an event is on the stream, its effect happens once per group."""
+    event_id = str(new_uuid())
+    consumer = new_consumer(redis, effects)
+    async with running(consumer):
+        for _ in range(3):
+            await add(redis, event_id=event_id)
+        await until(lambda: consumer.stats.duplicates == 2)
+    assert await effects_of(effects) == [event_id]
+    assert consumer.stats.handled == 1
+    other = Consumer(redis, SqlInbox(effects), group="shrinkray", options=ConsumerOptions(**FAST))
+    other.on(PricesUpdated)(write_effect)
+    async with running(other):
+        await until(lambda: other.stats.handled == 1)
+    assert await effects_of(effects) == [event_id, event_id]
+
+
+async def test_an_effect_that_was_not_acknowledged_is_not_repeated(
+    redis: Redis, effects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer that dies between commit and acknowledgement leaves no second effect."""
+    event_id = await add(redis)
+
+    async def die(*_args: Any) -> int:
+        raise SystemExit
+
+    monkeypatch.setattr(redis, "xack", die)
+    with pytest.raises(SystemExit):
+        await new_consumer(redis, effects).run(asyncio.Event())
+    monkeypatch.undo()
+    assert await pending(redis) == 1
+    successor = new_consumer(redis, effects)
+    async with running(successor):
+        await until(lambda: successor.stats.duplicates == 1)
+    assert await effects_of(effects) == [event_id]
+    assert await pending(redis) == 0
+
+
+async def test_what_was_in_hand_comes_before_what_is_new(redis: Redis, effects: Any) -> None:
+    """After a restart under the same name the events of before come first, in their order."""
+    sent = [await add(redis) for _ in range(5)]
+    await redis.xgroup_create(STREAM, GROUP, id=0)
+    await redis.xreadgroup(GROUP, "1", {STREAM: ">"}, count=3)
+    consumer = new_consumer(redis, effects)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == 5)
+    assert await effects_of(effects) == sent
+
+
+async def test_the_events_of_a_dead_consumer_are_taken_over(redis: Redis, effects: Any) -> None:
+    """Entries that another name of the group left idle are claimed and handled."""
+    sent = [await add(redis) for _ in range(3)]
+    await redis.xgroup_create(STREAM, GROUP, id=0)
+    await redis.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=2)
+    consumer = new_consumer(redis, effects, claim_after=0.4)
+    async with running(consumer):
+        await asyncio.sleep(0.2)
+        assert await effects_of(effects) == sent[2:]
+        await until(lambda: consumer.stats.handled == 3)
+    assert sorted(await effects_of(effects)) == sorted(sent)
+    assert await pending(redis) == 0
+
+
+async def test_a_failing_handler_is_tried_again_in_place(redis: Redis, effects: Any) -> None:
+    """A failure rolls back and is repeated; the next event of the key waits for it."""
+    sent = [await add(redis), await add(redis)]
+    tries = 0
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        nonlocal tries
+        await write_effect(event, session)
+        if str(event.event_id) == sent[0]:
+            tries += 1
+            if tries < 4:
+                raise ValueError
+
+    consumer = new_consumer(redis, effects, handler)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == 2)
+    assert await effects_of(effects) == sent
+    assert (tries, consumer.stats.retries, consumer.stats.dead) == (4, 3, 0)
+    assert await letters(effects) == []
+
+
+async def test_a_hopeless_event_becomes_a_dead_letter(
+    redis: Redis, effects: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After five deliveries it is recorded with its reason, and the next event has its turn."""
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        await write_effect(event, session)
+        if event.key == "bad":
+            raise RuntimeError("jane@example.com")
+
+    bad = await add(redis, "bad")
+    good = await add(redis, "good")
+    consumer = new_consumer(redis, effects, handler)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == 1)
+    assert await effects_of(effects) == [good]
+    (letter,) = await letters(effects)
+    assert (letter.consumer, letter.stream, letter.deliveries) == (GROUP, STREAM, 5)
+    assert letter.reason == "RuntimeError"
+    assert wrap(prices(), service="stickershock", key="bad").key.encode() in letter.envelope
+    assert (consumer.stats.dead, consumer.stats.retries) == (1, 4)
+    assert await pending(redis) == 0
+    assert "jane" not in caplog.text
+    assert "in test_a_hopeless_event_becomes_a_dead_letter.<locals>.handler" in caplog.text
+    async with running(consumer):  # it is done with, also when it comes again
+        await add(redis, "bad", event_id=bad)
+        await until(lambda: consumer.stats.duplicates == 1)
+    assert len(await letters(effects)) == 1
+
+
+async def test_our_own_errors_say_why(redis: Redis, effects: Any) -> None:
+    """A dead letter of an error of this package holds its message, which names no value."""
+
+    async def handler(_event: Event[PricesUpdated], _session: AsyncSession) -> None:
+        raise InvalidFieldError("total", "is missing")
+
+    await add(redis)
+    consumer = new_consumer(redis, effects, handler, most_deliveries=1)
+    async with running(consumer):
+        await until(lambda: consumer.stats.dead == 1)
+    assert (await letters(effects))[0].reason == "InvalidFieldError: total: is missing"
+
+
+async def test_what_is_no_event_is_a_dead_letter_at_once(redis: Redis, effects: Any) -> None:
+    """Bytes that can never be handled are not tried again and hold nothing up."""
+    stray = wrap(coupons(), service="clipartist", key="k")
+    for data in (b"garbage", b"", encode(stray), b"x" * 300_000):
+        await redis.xadd(STREAM, {"e": data})
+    await redis.xadd(STREAM, {"other": b"field"})
+    good = await add(redis)
+    consumer = new_consumer(redis, effects)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == 1)
+    assert await effects_of(effects) == [good]
+    assert consumer.stats.dead == 5
+    assert consumer.stats.retries == 0
+    found = await letters(effects)
+    assert [letter.deliveries for letter in found] == [1] * 5
+    assert found[0].envelope == b"garbage"
+    assert found[0].reason.startswith("MalformedEnvelopeError: ")
+    assert found[3].reason.startswith("EventTooLargeError: ")
+    assert await pending(redis) == 0
+
+
+async def test_an_event_of_a_newer_version_is_skipped_and_counted(
+    redis: Redis, effects: Any
+) -> None:
+    """An unknown type is no dead letter: this version has nothing to do with it."""
+    unknown = wrap(prices(), service="stickershock", key="k")
+    unknown.ClearField("prices_updated")
+    unknown.event_type = "cartsnitch.baskets.compared"
+    await redis.xadd(STREAM, {"e": encode(unknown)})
+    consumer = new_consumer(redis, effects)
+    async with running(consumer):
+        await until(lambda: consumer.stats.skipped == 1)
+    assert await letters(effects) == []
+    assert await pending(redis) == 0
+
+
+async def test_the_json_of_an_older_service_is_handled_once(redis: Redis, effects: Any) -> None:
+    """JSON without an event id is the same event when it is delivered again."""
+    envelope = wrap(prices(), service="stickershock", key="k")
+    legacy = to_json(envelope).replace(f'"event_id": "{envelope.event_id}", ', "")
+    assert "event_id" not in legacy
+    consumer = new_consumer(redis, effects)
+    async with running(consumer):
+        for _ in range(2):
+            await redis.xadd(STREAM, {"e": legacy})
+        await until(lambda: consumer.stats.duplicates == 1)
+    assert len(await effects_of(effects)) == 1
+
+
+async def test_an_event_that_kills_the_process_is_given_up(redis: Redis, effects: Any) -> None:
+    """Deliveries that never ended are counted by Redis; the events beside it are innocent."""
+    killer = await add(redis, "killer")
+    innocent = [await add(redis, "innocent") for _ in range(3)]
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        if event.key == "killer":
+            raise SystemExit  # as far as a test may go
+        await write_effect(event, session)
+
+    for _ in range(5):
+        with pytest.raises(SystemExit):
+            await new_consumer(redis, effects, handler).run(asyncio.Event())
+    consumer = new_consumer(redis, effects, handler)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == 3)
+    assert await effects_of(effects) == innocent
+    (letter,) = await letters(effects)
+    assert killer.encode() in letter.envelope
+    assert letter.reason == "EventError: the process ended in every delivery"
+    assert letter.deliveries == 5
+
+
+async def test_a_stop_lets_the_event_in_hand_finish(redis: Redis, effects: Any) -> None:
+    """The handler's effect is committed and acknowledged; the rest waits for the next start."""
+    sent = [await add(redis) for _ in range(3)]
+    started = asyncio.Event()
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        started.set()
+        await asyncio.sleep(0.3)
+        await write_effect(event, session)
+
+    consumer = new_consumer(redis, effects, handler)
+    async with running(consumer) as stop:
+        await started.wait()
+        stop.set()
+        start = time.monotonic()
+    assert time.monotonic() - start < 2
+    assert await effects_of(effects) == sent[:1]
+    assert await pending(redis) == 2
+    successor = new_consumer(redis, effects)
+    async with running(successor):
+        await until(lambda: successor.stats.handled == 2)
+    assert await effects_of(effects) == sent
+
+
+async def test_a_stop_does_not_wait_for_a_back_off(redis: Redis, effects: Any) -> None:
+    """A stop while a failed event waits for its next try is prompt, and loses nothing."""
+
+    async def handler(_event: Event[PricesUpdated], _session: AsyncSession) -> None:
+        raise ValueError
+
+    event_id = await add(redis)
+    options = ConsumerOptions(block=0.1, first_wait=30, longest_wait=60)
+    consumer = Consumer(redis, SqlInbox(effects), group=GROUP, options=options)
+    consumer.on(PricesUpdated)(handler)
+    async with running(consumer) as stop:
+        await asyncio.sleep(0.5)
+        stop.set()
+        start = time.monotonic()
+    assert time.monotonic() - start < 1
+    successor = new_consumer(redis, effects)
+    async with running(successor):
+        await until(lambda: successor.stats.handled == 1)
+    assert await effects_of(effects) == [event_id]
+
+
+async def test_a_stop_while_nothing_happens_takes_one_wait(redis: Redis, effects: Any) -> None:
+    """A consumer that waits for an event ends within its block time."""
+    async with running(new_consumer(redis, effects)) as stop:
+        await asyncio.sleep(0.3)
+        stop.set()
+        start = time.monotonic()
+    assert time.monotonic() - start < 1
+
+
+async def test_a_second_handler_of_a_payload_is_refused(redis: Redis, effects: Any) -> None:
+    """Two handlers of one event would share one mark in the inbox."""
+    with pytest.raises(SetupError, match="PricesUpdated has a handler already"):
+        new_consumer(redis, effects).on(PricesUpdated)(write_effect)
+    with pytest.raises(SetupError, match="no handler"):
+        await Consumer(redis, SqlInbox(effects), group=GROUP).run(asyncio.Event())
+
+
+async def test_a_cancelled_consumer_ends_and_its_successor_goes_on(
+    redis: Redis, effects: Any, engine: AsyncEngine
+) -> None:
+    """A cancellation, even on a broken connection, is not swallowed and loses nothing."""
+    event_id = await add(redis)
+    started = asyncio.Event()
+
+    async def handler(_event: Event[PricesUpdated], _session: AsyncSession) -> None:
+        started.set()
+        await asyncio.sleep(30)
+
+    task = asyncio.create_task(new_consumer(redis, effects, handler).run(asyncio.Event()))
+    await started.wait()
+    async with effects() as session:
+        others = "pid <> pg_backend_pid() AND datname = current_database()"
+        cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+        await session.execute(text(cut))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    assert engine.pool.checkedout() == 0
+    successor = new_consumer(redis, effects)
+    async with running(successor):
+        await until(lambda: successor.stats.handled == 1)
+    assert await effects_of(effects) == [event_id]
+
+
+async def test_the_inbox_marks_only_what_is_committed(sessions: Any) -> None:
+    """The mark goes with the transaction that it was made in, and each group has its own."""
+    event_id = new_uuid()
+    async with sessions() as session:
+        assert await handle_once(session, "a", event_id)
+        assert not await handle_once(session, "a", event_id)
+        await session.rollback()
+        assert await handle_once(session, "a", event_id)
+        assert await handle_once(session, "b", event_id)
+        await session.commit()
+        assert not await handle_once(session, "a", event_id)
+        assert await session.scalar(select(func.count()).select_from(InboxEvent)) == 2
+
+
+async def test_a_log_line_of_a_dead_letter_holds_no_payload(
+    redis: Redis, effects: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What could not be read is in the table, not in the log."""
+    caplog.set_level(logging.DEBUG)
+    await redis.xadd(STREAM, {"e": b"jane@example.com"})
+    consumer = new_consumer(redis, effects)
+    async with running(consumer):
+        await until(lambda: consumer.stats.dead == 1)
+    assert "gave up" in caplog.text
+    assert "jane" not in caplog.text
