@@ -65,7 +65,7 @@ class EmbeddedServerError(SetupError):
     """an embedded server could not be started or stopped.
 
     Attributes:
-        server: ``postgres`` or ``valkey``.
+        server: ``postgres``, ``valkey``, or ``servers`` for what they share.
         reason: What went wrong, with the server's own last words if it had any.
     """
 

@@ -117,7 +117,11 @@ def test_eight_upgrades_at_once_apply_each_migration_once(empty_database: str) -
         for runner in runners:
             assert runner.stdout is not None
             assert runner.stdout.readline() == "ready\n"
-        answers = [json.loads(runner.communicate("go\n", timeout=60)[0]) for runner in runners]
+        for runner in runners:
+            assert runner.stdin is not None
+            runner.stdin.write("go\n")
+            runner.stdin.flush()
+        answers = [json.loads(runner.communicate(timeout=60)[0]) for runner in runners]
     finally:
         for runner in runners:
             runner.kill()

@@ -1,0 +1,1 @@
+"""Rows: models, engines and migrations. Knows no protobuf and no Redis."""

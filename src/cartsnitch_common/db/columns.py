@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
-
 from typing import TYPE_CHECKING, Annotated, Any
 
 from sqlalchemy import CheckConstraint, Enum, ForeignKey, Numeric, String, func, text

@@ -36,6 +36,13 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _IPC_RMID = 0
 _SHARED_MEMORY_LINE = 6
+
+# Seconds after which orphans are asked to end, are forced to, and are left to
+# the kernel in which they are stuck.
+_ORPHANS_ASKED = 0.5
+_ORPHANS_FORCED = 2.0
+_ORPHANS_STUCK = 12.0
+
 _ON_LINUX = sys.platform == "linux"
 
 
@@ -202,15 +209,24 @@ class Guard:
             return
 
     def _end_orphans(self) -> None:
-        """Reap what a killed server left behind, by force after half a second."""
+        """Reap what a killed program left behind, by force if it does not end by itself.
+
+        A backend sees that its postmaster is gone, a child of initdb that its
+        input has ended. Asked to end they free their shared memory, forced they
+        do not.
+        """
         started = time.monotonic()
+        asked: set[int] = set()
         while orphans := self._orphans():
             waited = time.monotonic() - started
-            if waited > 10.0:  # noqa: PLR2004 - stuck in the kernel: not ours to wait for
+            if waited > _ORPHANS_STUCK:
                 return
             for pid in orphans:
-                if waited > 0.5:  # noqa: PLR2004 - enough to see that the postmaster is gone
+                if waited > _ORPHANS_FORCED:
                     os.kill(pid, signal.SIGKILL)
+                elif waited > _ORPHANS_ASKED and pid not in asked:
+                    os.kill(pid, signal.SIGTERM)
+                    asked.add(pid)
                 os.waitpid(pid, os.WNOHANG)
             time.sleep(0.005)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 USER = "cartsnitch"
 DATABASE = "cartsnitch"
 
+_INITIAL_SETTINGS_SINCE = 16
 _BUILTIN_LOCALES_SINCE = 17
 _CHECKSUMS_BY_DEFAULT_SINCE = 18
 _READY_LINE = 7
@@ -128,6 +129,9 @@ class PostgresServer(EmbeddedServer):
             "--no-sync",
             "--no-instructions",
         ]
+        if version >= _INITIAL_SETTINGS_SINCE:
+            # Of an interrupted initdb no shared memory stays behind either.
+            command += ["-c", "dynamic_shared_memory_type=mmap"]
         if version >= _CHECKSUMS_BY_DEFAULT_SINCE:
             command.append("--no-data-checksums")
         if version >= _BUILTIN_LOCALES_SINCE:

@@ -24,6 +24,7 @@ READY_TIMEOUT = 60.0
 """Seconds that a server may take from nothing until it answers."""
 
 _KILL: Ending = ((signal.SIGKILL, 10.0),)
+_END_STEP: Ending = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 10.0))
 _LOG_LINES = 15
 _LOG_BYTES = 8192
 
@@ -251,10 +252,10 @@ class EmbeddedServer(ABC):
         """Run a program of the preparation to its end."""
         self._mark_log()
         guard, name = self._runtime.guard, f"{self.name} {step}"
-        guard.spawn(name, arguments, log=self._log, ending=_KILL, text=text)
+        guard.spawn(name, arguments, log=self._log, ending=_END_STEP, text=text)
         while (status := guard.status(name)) is None:
             if time.monotonic() > self._deadline:
-                guard.end(name, _KILL)
+                guard.end(name, _END_STEP)
                 self._fail(f"{step} not done after {self._ready_timeout:g} s")
             time.sleep(0.005)
         if status != 0:

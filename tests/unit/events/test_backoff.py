@@ -44,13 +44,13 @@ def test_nobody_keeps_step() -> None:
 
 
 async def test_an_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """One line when it begins, one more when the reason changes, one when it is over."""
+    """One line when it begins, one for each further reason, one when it is over."""
     caplog.set_level(logging.INFO)
     stop = asyncio.Event()
     stop.set()
     outage = Outage(logging.getLogger("x"), "the relay", "Redis")
     outage.over()
-    for reason in ("a", "a", "a", "b"):
+    for reason in ("a", "a", "b", "a", "b"):
         await outage.pause(stop, reason)
     outage.over()
     outage.over()

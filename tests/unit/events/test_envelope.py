@@ -42,6 +42,8 @@ def wrapped(payload: Message) -> Envelope:
         correlation_id="sync-1",
         causation_id=STORE,
         traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
+        event_id=STORE,
+        timestamp=dt.datetime(2026, 3, 15, 12, tzinfo=dt.UTC),
     )
 
 

@@ -147,11 +147,11 @@ def test_json_beyond_the_limit_is_not_parsed() -> None:
 
 def test_a_small_json_cannot_make_much_work() -> None:
     """Many empty elements within the size limit are refused before each is read."""
-    text = changed(payload={**SEED["payload"], "receipts": [{}] * 60_000})
+    text = changed(payload={**SEED["payload"], "receipts": [{}] * 65_000})
     start = time.process_time()
     with pytest.raises(MalformedEnvelopeError):
         from_json(text)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 0.2
 
 
 def test_a_time_that_json_cannot_say_is_an_error_of_ours() -> None:

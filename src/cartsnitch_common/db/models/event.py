@@ -5,7 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from sqlalchemy import BigInteger, Identity, Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Identity,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    event,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cartsnitch_common.db.base import Base
@@ -16,16 +26,7 @@ class OutboxEvent(Base):
     """An event that is committed and not yet on Redis."""
 
     __tablename__ = "event_outbox"
-    __table_args__ = (
-        {
-            "comment": "Events to relay, in the order of their ids within a key.",
-            # The table is emptied all day: without these, dead tuples slow every read.
-            "postgresql_with": {
-                "autovacuum_vacuum_scale_factor": "0.0",
-                "autovacuum_vacuum_threshold": "1000",
-            },
-        },
-    )
+    __table_args__ = ({"comment": "Events to relay, in the order of their ids within a key."},)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     event_id: Mapped[uuid.UUID]
@@ -33,6 +34,18 @@ class OutboxEvent(Base):
     key: Mapped[str] = contract_text("Envelope.key")
     envelope: Mapped[bytes] = mapped_column(LargeBinary, comment="cartsnitch.event.v1.Envelope")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+# The table is emptied all day: without this, dead tuples slow every read. As DDL,
+# because SQLAlchemy 2.0 knows no storage parameters of tables.
+event.listen(
+    OutboxEvent.__table__,
+    "after_create",
+    DDL(  # type: ignore[no-untyped-call] # SQLAlchemy has not annotated it
+        "ALTER TABLE event_outbox SET"
+        " (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)"
+    ),
+)
 
 
 class LoggedEvent(Base):
