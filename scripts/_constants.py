@@ -114,6 +114,8 @@ def _gather_message(
                 comment=comment,
             )
         )
+    if message.name.endswith(("Request", "Response")):
+        return  # what only travels has no column
     for one in message.field:
         text = _reparsed(one.options, pool).Extensions[rules_of].string  # empty without a rule
         if text.max_len or text.len:

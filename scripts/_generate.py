@@ -156,44 +156,72 @@ def _public_names(module: Path) -> list[str]:
     return sorted({*names, *enums, *extensions})
 
 
+def _services(module: Path) -> list[str]:
+    """The services of a ``_pb2_grpc`` module, read from its ``.pyi``."""
+    text = module.with_suffix(".pyi").read_text()
+    return re.findall(r"^class (\w+)Servicer\(", text, re.MULTILINE)
+
+
 def _face(version: Path) -> str:
     package = ".".join(version.parts[-3:])
-    eager: dict[str, list[str]] = {
-        path.stem: _public_names(path) for path in sorted(version.glob("*_pb2.py"))
+    eager = {path.stem: _public_names(path) for path in sorted(version.glob("*_pb2.py"))}
+    lazy = {path.stem: _services(path) for path in sorted(version.glob("*_pb2_grpc.py"))}
+    everything = sorted(name for names in eager.values() for name in names)
+    head = ["import importlib", "import importlib.util", "from typing import TYPE_CHECKING", ""]
+    lines = [
+        f'"""Messages, enums and services of ``{package}``."""',
+        "",
+        MARK,
+        *(head if lazy else []),
+        *(f"from {package}.{name} import {', '.join(names)}" for name, names in eager.items()),
+        "",
+        "__all__ = [",
+        *(f'    "{name}",' for name in everything),
+        "]",
+    ]
+    return "\n".join(lines) + "\n" + (_lazy_part(package, lazy) if lazy else "")
+
+
+LAZY: Final = '''
+if TYPE_CHECKING:
+    # `as` makes each a public name. They are not in __all__: `import *` needs no grpcio.
+{imports}
+else:
+    # Type checkers do not see these functions: to them any misspelled name would then exist.
+    _GRPC = {
+{names}
     }
-    lazy: dict[str, list[str]] = {
-        path.stem: re.findall(r"^class (\w+)\(object\):", path.read_text(), re.MULTILINE)
-        for path in sorted(version.glob("*_pb2_grpc.py"))
-    }
-    lazy = {module: [n for n in names if n[0] != "_"] for module, names in lazy.items()}
-    lines = [f'"""Messages, enums and services of ``{package}``."""', "", MARK]
-    if lazy:
-        lines += ["import importlib", "from typing import TYPE_CHECKING, Any", ""]
-    for module, names in eager.items():
-        lines.append(f"from {package}.{module} import {', '.join(names)}")
-    if lazy:
-        lines += ["", "if TYPE_CHECKING:"]
-        for module, names in lazy.items():
-            lines.append(f"    from {package}.{module} import {', '.join(names)}")
-    everything = sorted(name for names in [*eager.values(), *lazy.values()] for name in names)
-    lines += ["", "__all__ = ["]
-    lines += [f'    "{name}",' for name in everything]
-    lines += ["]"]
-    if lazy:
-        lines += ["", "_GRPC = {"]
-        for module, names in lazy.items():
-            lines += [f'    "{name}": "{package}.{module}",' for name in names]
-        lines += [
-            "}",
-            "",
-            "",
-            "def __getattr__(name: str) -> Any:",
-            '    """Import a gRPC name when it is first used, so that messages need no grpcio."""',
-            "    if name not in _GRPC:",
-            '        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")',
-            "    return getattr(importlib.import_module(_GRPC[name]), name)",
-        ]
-    return "\n".join(lines) + "\n"
+
+    def __getattr__(name):
+        """Import a gRPC name when it is used, so that messages need no grpcio."""
+        if name not in _GRPC:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(importlib.import_module(_GRPC[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name == "grpc":
+                error.add_note(f"{name} needs it: pip install 'cartsnitch-common[grpc]'")
+            raise
+
+    def __dir__():
+        """List the gRPC names too where they can be imported; help() gets every name."""
+        return sorted({*globals(), *(_GRPC if importlib.util.find_spec("grpc") else ())})
+'''
+
+
+def _lazy_part(package: str, lazy: dict[str, list[str]]) -> str:
+    """What makes a face's gRPC names known to type checkers, and imports them on first use."""
+    imports, names = [], []
+    for module, services in lazy.items():
+        imports.append(f"    from {package}.{module} import (")
+        for service in services:
+            found = [f"{service}Stub", f"{service}Servicer", f"add_{service}Servicer_to_server"]
+            names += [f'        "{name}": "{package}.{module}",' for name in found]
+            # The type of a stub on an asyncio channel. It exists for annotations only.
+            found.append(f"{service}AsyncStub")
+            imports += [f"        {name} as {name}," for name in found]
+        imports.append("    )")
+    return LAZY.replace("{imports}", "\n".join(imports)).replace("{names}", "\n".join(names))
 
 
 # -- compare ------------------------------------------------------------------

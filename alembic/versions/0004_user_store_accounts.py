@@ -30,7 +30,7 @@ def upgrade() -> None:
         ),
         sa.Column("session_expires_at", INSTANT),
         sa.Column("last_sync_at", INSTANT),
-        sa.Column("status", sa.String(16), server_default="active", nullable=False),
+        sa.Column("status", sa.String(16), server_default="expired", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_store_accounts")),
         sa.UniqueConstraint(
             "user_id", "store_id", name=op.f("uq_user_store_accounts_user_id_store_id")

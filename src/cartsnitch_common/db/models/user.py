@@ -74,6 +74,7 @@ class UserStoreAccount(Base):
     status: Mapped[AccountStatus] = enum_column(
         AccountStatus,
         name="status",
-        default=AccountStatus.ACTIVE,
-        server_default=AccountStatus.ACTIVE.value,
+        # Without a session there is nothing to read with.
+        default=AccountStatus.EXPIRED,
+        server_default=AccountStatus.EXPIRED.value,
     )
