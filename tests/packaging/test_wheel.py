@@ -107,17 +107,17 @@ PROMISES: dict[str, tuple[list[str], set[str]]] = {
 def uv_environment() -> dict[str, str]:
     """The environment of a uv that uses the registry that pip uses, if pip is told one."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    )
+    told = dict(re.findall(r"^global\.([\w-]+)='(.*)'$", listed.stdout, re.MULTILINE))
     for ours, theirs in IN_UV.items():
         option = ours.removeprefix("PIP_").lower().replace("_", "-")
-        asked = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "get", f"global.{option}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        value = os.environ.get(ours) or asked.stdout.strip()
+        value = os.environ.get(ours) or told.get(option)
         if value:
             environment.setdefault(theirs, value)
+    # uv's own certificates know no company's; pip trusts the system's.
+    environment.setdefault("UV_SYSTEM_CERTS", "1")
     # As pip does: the lock says which version, not the order of the registries.
     environment.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return environment
@@ -162,7 +162,7 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     def install(extra: str) -> Path:
         if extra not in made:
             place = folder / (extra or "core")
-            uv("venv", "--python", sys.executable, place)
+            uv("venv", "--clear", "--python", sys.executable, place)
             python = place / "bin" / "python"
             name = f"cartsnitch-common[{extra}]" if extra else "cartsnitch-common"
             target = f"{name} @ {wheel.as_uri()}"
