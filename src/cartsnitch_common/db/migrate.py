@@ -205,25 +205,27 @@ def _exclusive(engine: Engine) -> Iterator[None]:
     The lock is that of an open transaction: a session's would stay behind on
     PgBouncer's connection to the server. The transaction reads no table and keeps
     no snapshot, so that neither vacuum nor CREATE INDEX CONCURRENTLY waits for it.
-    Those who want the lock ask again and again, because a statement that waits
-    keeps its snapshot, and CREATE INDEX CONCURRENTLY would wait for that. The
-    statements have no parameters, because what the extended protocol has run keeps
-    its snapshot as well, until the next statement.
+    For that its last statement has no parameters: the extended protocol would keep
+    the statement, and with it a snapshot, until the next one.
+
+    Those who want the lock ask again and again: a statement that waits would keep
+    its snapshot, and a transaction that waits one of PgBouncer's connections.
     """
     with engine.connect() as connection:
+        ask = text(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY})")
+        deadline = time.monotonic() + LOCK_WAIT
+        while not connection.scalar(ask):
+            connection.rollback()
+            if time.monotonic() > deadline:
+                message = f"another migration of this database has run for {LOCK_WAIT:.0f} s"
+                raise MigrationError(message)
+            time.sleep(_POLL)
         connection.execute(
             text(
                 "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
                 " ('idle_in_transaction_session_timeout', 'transaction_timeout')"
             )
         )
-        ask = text(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY})")
-        deadline = time.monotonic() + LOCK_WAIT
-        while not connection.scalar(ask):
-            if time.monotonic() > deadline:
-                message = f"another migration of this database has run for {LOCK_WAIT:.0f} s"
-                raise MigrationError(message)
-            time.sleep(_POLL)
         yield
 
 
