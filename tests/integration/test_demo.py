@@ -131,6 +131,8 @@ def test_receipts_become_rows_events_and_alerts(demo: Demo, settings: Settings) 
         for item in result["shrinkflation"]
     } == {("Honey Oat Cereal", "18", "15.4"), ("Orange Juice, No Pulp", "52", "46")}
     assert result["rows"]["purchases"] == 6
+    # One a matched line; the unmatched turkey and the returned detergent are no prices.
+    assert result["rows"]["price_history"] == 21
     assert result["rows"]["shrinkflation_events"] == 2
     assert counts(settings)["purchases"] == 6
     assert len(result["events"]) == result["rows"]["event_log"] == stream_lengths(settings)
