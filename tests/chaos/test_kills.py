@@ -72,6 +72,7 @@ class Child:
     async def begin(self, **orders: Any) -> None:
         """Let it work."""
         await self.loaded.wait()
+        assert "loaded" in self.said, "it did not start; its own words are above"
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(orders).encode() + b"\n")
         await self.process.stdin.drain()
@@ -97,6 +98,7 @@ class Child:
         async for line in self.process.stdout:
             self.said.append(line.decode().strip())
             self.loaded.set()
+        self.loaded.set()  # or it has ended without a word
 
 
 @dataclass

@@ -70,19 +70,19 @@ class Outage:
         self._log = log
         self._work = work
         self._server = server
-        self._reason: str | None = None
+        self._reasons: set[str] = set()
         self._backoff = Backoff(first=0.05, longest=2.0)
 
     async def pause(self, stop: asyncio.Event, reason: str) -> None:
         """Say what is wrong, unless it was said, and wait before the next try."""
-        if reason != self._reason:
+        if reason not in self._reasons:
             self._log.warning("%s waits for %s: %s", self._work, self._server, reason)
-            self._reason = reason
+            self._reasons.add(reason)
         await self._backoff.rest(stop)
 
     def over(self) -> None:
         """The server answered."""
-        if self._reason is not None:
+        if self._reasons:
             self._log.info("%s works with %s again", self._work, self._server)
-            self._reason = None
+            self._reasons.clear()
             self._backoff.reset()

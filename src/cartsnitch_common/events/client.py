@@ -18,7 +18,6 @@ import redis.asyncio
 from redis import exceptions
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from cartsnitch_common.config import setting_name
@@ -180,10 +179,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _options(settings: Settings) -> dict[str, Any]:
     return {
         # All our commands are answered alike in RESP2, which every server speaks
-        # and redis-py reads faster; no server then pushes messages of its own.
+        # and redis-py reads faster; no server then pushes messages of its own, nor does
+        # redis-py ask for notices of maintenance.
         "protocol": 2,
         "legacy_responses": False,
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "driver_info": None,  # no CLIENT SETINFO, which access rules would have to allow
         "decode_responses": False,
         "socket_timeout": settings.redis_socket_timeout,

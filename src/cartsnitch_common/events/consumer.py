@@ -146,10 +146,11 @@ class Consumer[S]:
     async def _claim(self, reader: GroupReader, stop: asyncio.Event) -> None:
         for stream in reader.streams:
             while await self._is_ready(stop):
-                entry = await reader.claim(stream, idle=self._options.claim_after)
-                if entry is None:
+                entries = await reader.claim(stream, idle=self._options.claim_after)
+                if not entries:
                     break
-                await self._settle(reader, entry, stop)
+                for entry in entries:
+                    await self._settle(reader, entry, stop)
 
     async def _handle_new(self, reader: GroupReader, stop: asyncio.Event) -> None:
         if stop.is_set():

@@ -63,19 +63,26 @@ class GroupReader:
         found = await self._read({stream: _FIRST}, count=1)
         return await self._counted(found[0]) if found else None
 
-    async def claim(self, stream: str, *, idle: float) -> Entry | None:
-        """Take over one entry that another consumer has left for ``idle`` seconds."""
-        cursor: Any = _FIRST
-        while True:
-            cursor, entries, lost = await self._redis.xautoclaim(
+    async def claim(self, stream: str, *, idle: float) -> list[Entry]:
+        """Take over one entry that another consumer has left for ``idle`` seconds.
+
+        Returns:
+            That entry, and before it those whose data the stream has lost: Redis
+            forgets them with this answer. Nothing when there is nothing to take.
+        """
+        cursor, found = _FIRST, list[Entry]()
+        while not found:
+            reply: Any = await self._redis.xautoclaim(
                 stream, self._group, self._name, int(idle * 1000), cursor, count=1
             )
-            if entries:
-                return await self._counted(self._entry(stream, *entries[0]))
-            if lost:  # Redis has struck them off; who reads it must know
-                return Entry(stream=stream, entry_id=lost[0].decode(), data=None)
-            if cursor.decode() == _FIRST:
-                return None
+            for lost in reply[2:]:
+                found += [self._entry(stream, entry_id, None) for entry_id in lost]
+            for entry_id, fields in reply[1]:
+                found.append(await self._counted(self._entry(stream, entry_id, fields)))
+            cursor = reply[0].decode()
+            if cursor == _FIRST:
+                break
+        return found
 
     async def new(self, *, count: int, block: float) -> list[Entry]:
         """Entries that no consumer of the group has seen, waiting up to ``block`` seconds."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import async_engine, async_sessions
+from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.events import async_redis
 
 type Sessions = async_sessionmaker[AsyncSession]
@@ -40,3 +41,12 @@ async def effects(sessions: Sessions) -> Any:
     async with sessions.begin() as session:
         await session.execute(text("CREATE TABLE effects (key text, event_id uuid, n serial)"))
     return sessions
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[ValkeyServer]:
+    """A Valkey that the test may kill."""
+    server = ValkeyServer()
+    server.start()
+    yield server
+    server.close()

@@ -185,6 +185,27 @@ async def test_the_events_of_a_dead_consumer_are_taken_over(redis: Redis, effect
     assert await pending(redis) == 0
 
 
+@pytest.mark.parametrize("name", ["1", "dead"])
+async def test_an_entry_that_the_stream_lost_is_a_dead_letter(
+    redis: Redis, effects: Any, name: str
+) -> None:
+    """What was trimmed while it was pending, own or another's, is not lost without a word."""
+    sent = [await add(redis) for _ in range(4)]
+    await redis.xgroup_create(STREAM, GROUP, id=0)
+    await redis.xreadgroup(GROUP, name, {STREAM: ">"})
+    ids = [entry_id for entry_id, _ in await redis.xrange(STREAM)]
+    await redis.xdel(STREAM, ids[1], ids[2])
+    consumer = new_consumer(redis, effects, claim_after=0)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == consumer.stats.dead == 2)
+    assert await effects_of(effects) == [sent[0], sent[3]]
+    found = await letters(effects)
+    assert [letter.entry_id for letter in found] == [ids[1].decode(), ids[2].decode()]
+    assert {letter.envelope for letter in found} == {b""}
+    assert "lost" in found[0].reason
+    assert await pending(redis) == 0
+
+
 async def test_a_failing_handler_is_tried_again_in_place(redis: Redis, effects: Any) -> None:
     """A failure rolls back and is repeated; the next event of the key waits for it."""
     sent = [await add(redis), await add(redis)]

@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.embedded import PostgresServer, ValkeyServer
-from cartsnitch_common.events import Event, async_redis
+from cartsnitch_common.errors import InboxUnavailableError
+from cartsnitch_common.events import Consumer, ConsumerOptions, Event, async_redis
+from cartsnitch_common.events.inbox import SqlInbox
 from tests.integration.events.test_consumer import (
     GROUP,
     STREAM,
@@ -29,15 +32,6 @@ from tests.integration.events.test_consumer import (
     until,
     write_effect,
 )
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[ValkeyServer]:
-    """A Valkey that the test may kill."""
-    server = ValkeyServer()
-    server.start()
-    yield server
-    server.close()
 
 
 async def test_a_wiped_redis_gets_its_groups_back(redis: Redis, effects: Any) -> None:
@@ -159,3 +153,37 @@ async def test_a_dead_database_is_waited_for(redis: Redis) -> None:
         assert await effects_of(sessions) == sent
         assert await letters(sessions) == []
         await engine.dispose()
+
+
+async def test_restarts_while_the_database_is_away_spend_no_delivery(
+    redis: Redis, effects: Any
+) -> None:
+    """An orchestrator that restarts a waiting consumer again and again kills no event by it."""
+    event_id = await add(redis)
+    await redis.xgroup_create(STREAM, GROUP, id=0)
+    await redis.xreadgroup(GROUP, "1", {STREAM: ">"})  # it was in hand when it all began
+    away = True
+
+    class Inbox(SqlInbox):
+        @asynccontextmanager
+        async def transaction(self) -> AsyncIterator[AsyncSession]:
+            if away:
+                raise InboxUnavailableError("away")
+            async with super().transaction() as session:
+                yield session
+
+    def consumer() -> Consumer[AsyncSession]:
+        options = ConsumerOptions(block=0.05, most_deliveries=2)
+        made = Consumer(redis, Inbox(effects), group=GROUP, options=options)
+        made.on(PricesUpdated)(write_effect)
+        return made
+
+    for _ in range(5):
+        async with running(consumer()):
+            await asyncio.sleep(0.2)
+    away = False
+    last = consumer()
+    async with running(last):
+        await until(lambda: last.stats.handled == 1)
+    assert await effects_of(effects) == [event_id]
+    assert await letters(effects) == []

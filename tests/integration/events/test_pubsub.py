@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -83,6 +85,38 @@ async def test_nothing_is_missed_once_the_subscription_has_entered(redis: Redis)
             assert await redis.publish(CHANNEL, b"x") == 1
             assert await redis.publish("cartsnitch.coupons.updated", b"x") == 1
             assert events.stats.received == 0
+
+
+@asynccontextmanager
+async def slow_way(url: str, seconds: float) -> AsyncIterator[str]:
+    """A way to the server on which everything that is sent arrives late."""
+    address = urlsplit(url)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await asyncio.sleep(seconds)
+            writer.write(data)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(address.hostname, address.port)
+        await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    listener = await asyncio.start_server(connect, "127.0.0.1", 0)
+    async with listener:
+        port = listener.sockets[0].getsockname()[1]
+        yield url.replace(f":{address.port}", f":{port}")
+
+
+async def test_entering_waits_for_the_servers_answer(settings: Settings, redis: Redis) -> None:
+    """On a slow way too, what is published right after entering is heard."""
+    async with slow_way(settings.require_redis_url(), 0.1) as url:
+        far = async_redis(Settings.load(redis_url=url))
+        async with subscribe(far, PricesUpdated, CouponsUpdated) as events:
+            await publish(redis, prices(), service="stickershock", key="k")
+            (event,) = await take(events, 1)
+            assert event.key == "k"
+        await far.aclose()
 
 
 async def test_several_channels_are_heard_in_order(redis: Redis) -> None:

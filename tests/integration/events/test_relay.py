@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -323,15 +323,6 @@ async def test_a_batch_is_published_whole_or_not_at_all(
         await redis.acl_deluser("half")
     assert await redis.dbsize() == 0
     assert await Relay(settings).run_once() == 2
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[ValkeyServer]:
-    """A Valkey that the test may kill."""
-    server = ValkeyServer()
-    server.start()
-    yield server
-    server.close()
 
 
 async def test_an_outage_of_redis_keeps_events_pending(

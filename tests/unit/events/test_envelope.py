@@ -186,11 +186,13 @@ def test_a_broken_rule_makes_an_envelope_malformed() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("seconds", [10**15, -(10**15)])
-def test_a_time_that_is_none_makes_an_envelope_malformed(seconds: int) -> None:
-    """A timestamp beyond the years 1 to 9999 does not reach a handler."""
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(10**15, 0), (-(10**15), 0), (0, -1), (0, 2 * 10**9), (253402300800, 0)]
+)
+def test_a_time_that_is_none_makes_an_envelope_malformed(seconds: int, nanos: int) -> None:
+    """A timestamp that no clock shows does not reach a handler."""
     made = wrapped(prices())
-    made.timestamp.seconds = seconds
+    made.timestamp.seconds, made.timestamp.nanos = seconds, nanos
     with pytest.raises(MalformedEnvelopeError, match="timestamp"):
         decode(encode(made))
 
