@@ -43,8 +43,16 @@ class EventBinding:
 
     @property
     def stream(self) -> str:
-        """The Redis stream; its hash tag keeps it on one node of a cluster."""
-        return f"{{{self.channel}}}:stream"
+        """The Redis stream."""
+        return stream_name(self.channel)
+
+
+def stream_name(event_type: str) -> str:
+    """The stream of an event type, also of one that this version does not know.
+
+    The hash tag keeps it on one node of a cluster.
+    """
+    return f"{{{event_type}}}:stream"
 
 
 @cache

@@ -19,14 +19,6 @@ RELAY_LOCK: Final = (0x43535245, 0)
 """The lock of the relay at work ("CSRE"); the second number is left for partitions."""
 
 
-def stream_name(event_type: str) -> str:
-    """The stream of an event type, also of one that this version does not know.
-
-    The hash tag keeps it on one node of a cluster.
-    """
-    return f"{{{event_type}}}:stream"
-
-
 def key_lock(event_type: str, key: str) -> tuple[int, int]:
     """The numbers of the advisory lock that orders the events of one type and key.
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 _QUIET: Final = 10.0
 """Unit: seconds without a message after which the connection is tried with a PING."""
+_PATIENCE: Final = 10.0
+"""Unit: seconds that Redis may take to answer that PING, or to confirm a channel."""
 
 
 async def publish(
@@ -248,7 +250,7 @@ class Subscription[P: Message]:
 
 
 async def _answer(pubsub: Any) -> dict[str, Any]:
-    message: dict[str, Any] | None = await pubsub.get_message(timeout=_QUIET)
+    message: dict[str, Any] | None = await pubsub.get_message(timeout=_PATIENCE)
     if message is None:
         raise RedisTimeoutError("no answer")
     return message

@@ -34,10 +34,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.db.failures import connection_failure, sqlstate_of
+from cartsnitch_common.contract.bindings import stream_name
 from cartsnitch_common.db.models.event import LoggedEvent, OutboxEvent
 from cartsnitch_common.events.backoff import Outage, rest, spread
 from cartsnitch_common.events.client import async_redis, redis_reason, require_safe
-from cartsnitch_common.events.names import ENTRY_FIELD, RELAY_LOCK, stream_name
+from cartsnitch_common.events.names import ENTRY_FIELD, RELAY_LOCK
 
 if TYPE_CHECKING:
     import asyncio

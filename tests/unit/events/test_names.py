@@ -3,14 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartsnitch_common.contract import bindings
-from cartsnitch_common.events.names import OUTBOX_LOCKS, RELAY_LOCK, key_lock, stream_name
-
-
-def test_streams_are_named_as_the_contract_names_them() -> None:
-    """The relay's name for a stream, which it forms without the contract, is the binding's."""
-    for binding in bindings():
-        assert stream_name(binding.event_type) == binding.stream
+from cartsnitch_common.events.names import OUTBOX_LOCKS, RELAY_LOCK, key_lock
 
 
 def test_a_keys_lock_never_changes() -> None:
