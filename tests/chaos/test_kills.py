@@ -159,7 +159,7 @@ async def producing(stage: Stage) -> AsyncIterator[list[str]]:
         dice = random.Random(seed)  # noqa: S311
         while not stop.is_set():
             await write(dice)
-            await asyncio.sleep(dice.choice([0, 0.01, 0.03]))
+            await asyncio.sleep(dice.choice([0, 0.02, 0.05]))
 
     async def write(dice: random.Random) -> None:
         async with stage.sessions() as session:
@@ -176,7 +176,7 @@ async def producing(stage: Stage) -> AsyncIterator[list[str]]:
                 await session.commit()
 
     async with asyncio.TaskGroup() as tasks:
-        for seed in range(4):
+        for seed in range(3):
             tasks.create_task(produce(seed))
         try:
             yield undone

@@ -32,9 +32,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from cartsnitch_common.contract.bindings import stream_name
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.db.failures import connection_failure, sqlstate_of
-from cartsnitch_common.contract.bindings import stream_name
 from cartsnitch_common.db.models.event import LoggedEvent, OutboxEvent
 from cartsnitch_common.events.backoff import Outage, rest, spread
 from cartsnitch_common.events.client import async_redis, redis_reason, require_safe

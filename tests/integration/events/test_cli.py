@@ -68,7 +68,7 @@ async def test_the_relay_runs_until_it_is_told_to_stop(
             while await session.scalar(waiting):  # noqa: ASYNC110 - the database tells
                 await asyncio.sleep(0.02)
         process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 3) == 0
+        assert await asyncio.wait_for(process.wait(), 10) == 0
     assert await redis.xlen("{cartsnitch.prices.updated}:stream") == 1
 
 
@@ -80,7 +80,7 @@ async def test_tail_prints_events_as_lines_of_json(urls: dict[str, str], redis: 
         await publish(redis, coupons(), service="clipartist", key="k")
         sent = [await publish(redis, prices(), service="stickershock", key="k") for _ in "12"]
         lines = [await line(process.stdout) for _ in sent]
-        assert await asyncio.wait_for(process.wait(), 3) == 0
+        assert await asyncio.wait_for(process.wait(), 10) == 0
     assert [from_json(text) for text in lines] == sent
     assert json.loads(lines[0])["event_type"] == "cartsnitch.prices.updated"
 
@@ -90,7 +90,7 @@ async def test_tail_ends_when_it_is_told_to(urls: dict[str, str]) -> None:
     async with command("tail", **urls) as process:
         assert "listening on 6 channels" in await line(process.stderr)
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 3) == 0
+        assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
 @pytest.mark.parametrize(

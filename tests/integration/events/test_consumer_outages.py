@@ -20,7 +20,7 @@ from cartsnitch_common.embedded import PostgresServer, ValkeyServer
 from cartsnitch_common.errors import InboxUnavailableError
 from cartsnitch_common.events import Consumer, ConsumerOptions, Event, async_redis
 from cartsnitch_common.events.inbox import SqlInbox
-from tests.integration.events.test_consumer import (
+from tests.integration.events.consuming import (
     GROUP,
     STREAM,
     add,

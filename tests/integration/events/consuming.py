@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch_common.contract import binding_of
+from cartsnitch_common.db.models import DeadLetter
+from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, wrap
+from cartsnitch_common.events.inbox import SqlInbox
+from tests.event_payloads import prices
+
+GROUP = "stickershock"
+STREAM = binding_of(PricesUpdated).stream
+FAST = {"block": 0.1, "first_wait": 0.01, "longest_wait": 0.05}
+
+
+async def add(redis: Redis, key: str = "k", **context: Any) -> str:
+    """Put an event on its stream as the relay does; returns the event id."""
+    envelope = wrap(prices(), service="stickershock", key=key, **context)
+    await redis.xadd(STREAM, {"e": encode(envelope)})
+    return envelope.event_id
+
+
+async def write_effect(event: Event[PricesUpdated], session: AsyncSession) -> None:
+    statement = text("INSERT INTO effects (key, event_id) VALUES (:key, :id)")
+    await session.execute(statement, {"key": event.key, "id": event.event_id})
+
+
+def new_consumer(
+    redis: Redis, sessions: Any, handler: Any = write_effect, **options: Any
+) -> Consumer[AsyncSession]:
+    consumer = Consumer(
+        redis, SqlInbox(sessions), group=GROUP, options=ConsumerOptions(**FAST, **options)
+    )
+    consumer.on(PricesUpdated)(handler)
+    return consumer
+
+
+@asynccontextmanager
+async def running(consumer: Consumer[Any]) -> AsyncIterator[asyncio.Event]:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(consumer.run(stop))
+        try:
+            yield stop
+        finally:
+            stop.set()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - a counter tells
+            await asyncio.sleep(0.01)
+
+
+async def effects_of(sessions: Any) -> list[str]:
+    async with sessions() as session:
+        return [str(found) for found in await session.scalars(text(EFFECTS))]
+
+
+EFFECTS = "SELECT event_id FROM effects ORDER BY n"
+
+
+async def letters(sessions: Any) -> list[DeadLetter]:
+    async with sessions() as session:
+        return list(await session.scalars(select(DeadLetter).order_by(DeadLetter.failed_at)))
+
+
+async def pending(redis: Redis) -> int:
+    return (await redis.xpending(STREAM, GROUP))["pending"]

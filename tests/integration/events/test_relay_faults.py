@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cartsnitch_common.config import Settings
+from cartsnitch_common.db.models import LoggedEvent, OutboxEvent
+from cartsnitch_common.embedded import ValkeyServer
+from cartsnitch_common.events import async_redis
+from cartsnitch_common.events.outbox import enqueue
+from cartsnitch_common.events.relay import Relay, RelayOptions
+from tests.event_payloads import coupons, prices
+from tests.integration.events.relaying import (
+    STREAM,
+    count,
+    on_the_wire,
+    running,
+    until_empty,
+    write,
+)
+
+
+class Pipeline:
+    """A pipeline to nowhere, whose answer is somebody else's."""
+
+    def __init__(self, execute: Callable[[], Awaitable[list[Any]]]) -> None:
+        self._execute = execute
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None: ...
+
+    def xadd(self, *_args: Any, **_options: Any) -> None:
+        """Take it and forget it."""
+
+    def publish(self, *_args: Any) -> None:
+        """Take it and forget it."""
+
+    async def execute(self, **_options: Any) -> list[Any]:
+        """Answer as the test says."""
+        return await self._execute()
+
+
+async def test_a_standby_takes_over(
+    settings: Settings,
+    sessions: Any,
+    redis: Redis,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the relay at work is cut off in the midst of a batch, another goes on in 2 s."""
+    at_work = asyncio.Event()
+
+    async def hang() -> list[Any]:
+        at_work.set()
+        await asyncio.Event().wait()
+        return []
+
+    hanging = async_redis(settings)
+    monkeypatch.setattr(hanging, "pipeline", lambda **_options: Pipeline(hang))
+    (event_id,) = await write(sessions, "k")
+    stuck = asyncio.create_task(Relay(settings, redis=hanging).run(asyncio.Event()))
+    await at_work.wait()
+    assert await Relay(settings).run_once() == 0
+    assert await redis.exists(STREAM) == 0
+    async with running(Relay(settings)):
+        await asyncio.sleep(0.2)
+        assert await redis.exists(STREAM) == 0
+        start = time.monotonic()
+        async with engine.connect() as connection:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            await connection.execute(text(cut))
+        await until_empty(sessions)
+        assert time.monotonic() - start < 2
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)
+    assert [envelope.event_id for envelope in await on_the_wire(redis)] == [event_id]
+
+
+async def test_a_stuck_relay_loses_its_lock(
+    settings: Settings, sessions: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that was suspended in a batch does not hold up the others for ever."""
+    relayed = []
+
+    async def wait_too_long() -> list[Any]:
+        relayed.append(await Relay(settings).run_once())
+        await asyncio.sleep(1)
+        relayed.append(await Relay(settings).run_once())
+        return [b"1-0", 0]
+
+    monkeypatch.setattr(redis, "pipeline", lambda **_options: Pipeline(wait_too_long))
+    await write(sessions, "k")
+    relay = Relay(settings, redis=redis, options=RelayOptions(stuck_after=0.3))
+    with pytest.raises(DBAPIError):
+        await relay.run_once()
+    assert relayed == [0, 1]
+
+
+async def test_one_refused_stream_does_not_hold_up_the_others(
+    settings: Settings, sessions: Any, redis: Redis
+) -> None:
+    """What Redis refuses stays pending; what it took is neither sent nor logged again."""
+    await redis.set(STREAM, "not a stream")
+    async with sessions.begin() as session:
+        await enqueue(session, prices(), service="receiptwitness", key="a")
+        await enqueue(session, coupons(), service="clipartist", key="b")
+    with pytest.raises(RedisError, match="WRONGTYPE"):
+        await Relay(settings).run_once()
+    assert await count(sessions, OutboxEvent) == 1
+    assert await count(sessions, LoggedEvent) == 1
+    with pytest.raises(RedisError):
+        await Relay(settings).run_once()
+    assert await redis.xlen("{cartsnitch.coupons.updated}:stream") == 1
+    await redis.delete(STREAM)
+    assert await Relay(settings).run_once() == 1
+    assert [envelope.key for envelope in await on_the_wire(redis)] == ["a"]
+
+
+async def test_a_batch_is_published_whole_or_not_at_all(
+    settings: Settings, sessions: Any, redis: Redis
+) -> None:
+    """When Redis refuses one command, no event that comes later in the batch is out before."""
+    only = ["~{cartsnitch.prices.updated}:stream"]
+    await redis.acl_setuser(
+        "half", enabled=True, passwords=["+pw"], commands=["+@all"], keys=only, channels=["*"]
+    )
+    port = redis.get_connection_kwargs()["port"]
+    half = async_redis(Settings.load(redis_url=f"redis://half:pw@127.0.0.1:{port}/0"))
+    async with sessions.begin() as session:
+        await enqueue(session, coupons(), service="clipartist", key="b")
+        await enqueue(session, prices(), service="receiptwitness", key="a")
+    try:
+        with pytest.raises(RedisError):
+            await Relay(settings, redis=half).run_once()
+    finally:
+        await half.aclose()
+        await redis.acl_deluser("half")
+    assert await redis.dbsize() == 0
+    assert await Relay(settings).run_once() == 2
+
+
+async def test_an_outage_of_redis_keeps_events_pending(
+    settings: Settings, sessions: Any, own_valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While Redis is dead nothing is lost, one line is logged, and its return is noticed."""
+    caplog.set_level(logging.INFO)
+    lone = Settings.load(database_url=settings.require_database_url(), redis_url=own_valkey.url)
+    async with running(Relay(lone)):
+        first = await write(sessions, "k")
+        await until_empty(sessions)
+        own_valkey.kill()
+        second = await write(sessions, "k", "k")
+        await asyncio.sleep(1)
+        assert await count(sessions, OutboxEvent) == 2
+        own_valkey.start()
+        start = time.monotonic()
+        await until_empty(sessions)
+        assert time.monotonic() - start < 4
+    client = async_redis(lone)
+    assert [envelope.event_id for envelope in await on_the_wire(client)] == [*first, *second]
+    await client.aclose()
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("waits for Redis" in line for line in said) <= 2
+    assert any("works with Redis again" in line for line in said)
+
+
+async def test_an_outage_of_the_database_is_waited_for(
+    settings: Settings, sessions: Any, redis: Redis, engine: AsyncEngine
+) -> None:
+    """A relay whose connections are cut again and again goes on, and loses nothing."""
+    own = "pid <> pg_backend_pid() AND datname = current_database()"
+    cut = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {own}")
+    async with running(Relay(settings)):
+        sent = []
+        for _ in range(5):
+            sent += await write(sessions, "k")
+            await engine.dispose()
+            async with engine.connect() as connection:
+                await connection.execute(cut)
+            sent += await write(sessions, "k")
+        await until_empty(sessions)
+    found = [envelope.event_id for envelope in await on_the_wire(redis)]
+    assert list(dict.fromkeys(found)) == sent
