@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     import uuid
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from cartsnitch_common.config import Settings
     from cartsnitch_common.events.event import Event
 
 
@@ -42,6 +43,16 @@ class ConsumerOptions:
     first_wait: float = 0.1
     longest_wait: float = 5.0
     claim_after: float = 60.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings, **changes: Any) -> Self:
+        """The options that the environment gives, with some given here.
+
+        Args:
+            settings: Says how long to wait on Redis.
+            **changes: Fields of this class; they win.
+        """
+        return cls(**({"block": settings.redis_block_time} | changes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

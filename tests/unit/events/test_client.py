@@ -17,6 +17,7 @@ from cartsnitch_common.errors import (
     SetupError,
 )
 from cartsnitch_common.events import (
+    ConsumerOptions,
     async_redis,
     check_redis,
     check_redis_sync,
@@ -247,3 +248,12 @@ async def test_a_client_that_repeats_commands_is_refused() -> None:
         require_safe(ours, block=0.5)
     await common.aclose()
     await ours.aclose()
+
+
+def test_a_consumers_wait_comes_from_the_settings() -> None:
+    """CARTSNITCH_REDIS_BLOCK_TIME is how long a consumer waits, unless the code says otherwise."""
+    settings = Settings.load(redis_block_time=0.7)
+    assert ConsumerOptions.from_settings(settings).block == 0.7
+    assert ConsumerOptions.from_settings(settings, block=0.1, name="2") == ConsumerOptions(
+        block=0.1, name="2"
+    )

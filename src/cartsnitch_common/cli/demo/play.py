@@ -25,7 +25,7 @@ from cartsnitch_common.db import engine as engines
 from cartsnitch_common.db import models
 from cartsnitch_common.db.seed import seed_stores
 from cartsnitch_common.errors import CartsnitchError, InputError
-from cartsnitch_common.events import Consumer, client, subscribe
+from cartsnitch_common.events import Consumer, ConsumerOptions, client, subscribe
 from cartsnitch_common.events.inbox import SqlInbox
 from cartsnitch_common.events.relay import Relay
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 30.0
 """Unit: seconds until events that nobody handled are an error."""
+
+_BLOCK: Final = 0.2
+"""Unit: seconds that a consumer waits on Redis, and the end of the run on a consumer."""
 
 _PREFIX: Final = "demo-"
 """The demonstration's consumer groups stand beside those of real services."""
@@ -138,10 +141,12 @@ async def _perform(
 ) -> tuple[Trace, list[Any], list[ReceiptResult]]:
     trace, alerts, results = Trace(), list[Any](), list[ReceiptResult]()
     stop = asyncio.Event()
+    # A person waits for the end: a consumer that waits on Redis sees it only then.
+    options = ConsumerOptions.from_settings(settings, block=_BLOCK)
     async with asyncio.TaskGroup() as tasks, _gateway(redis, trace, alerts):
         tasks.create_task(Relay(settings).run(stop))
         for service, payload, handler in _CONSUMERS:
-            consumer = Consumer(redis, SqlInbox(sessions), group=_PREFIX + service)
+            consumer = Consumer(redis, SqlInbox(sessions), group=_PREFIX + service, options=options)
             consumer.on(payload)(_traced(trace, service, handler))
             tasks.create_task(consumer.run(stop))
         try:
