@@ -401,3 +401,73 @@ def test_the_samples_show_what_receipts_are_like() -> None:
     assert any(item.HasField("loyalty_discount") for item in items)
     assert any(item.unit_price.nanos % 10_000_000 for item in items)
     assert any(item.quantity.value.startswith("-") for item in items)
+
+
+# -- a server that answers and cannot do the work ------------------------------
+
+
+def test_a_redis_that_refuses_the_work_is_named_before_anything_is_written(
+    demo: Demo, settings: Settings
+) -> None:
+    """A login without the right to append: exit code 3, the setting, and not one row."""
+    with redis.Redis.from_url(settings.require_redis_url()) as client:
+        client.acl_setuser(
+            "reader",
+            enabled=True,
+            passwords=["+s3cret"],
+            commands=["+@all", "-xadd"],
+            keys=["*"],
+            channels=["*"],
+        )
+        port = client.connection_pool.connection_kwargs["port"]
+    try:
+        url = f"redis://reader:s3cret@127.0.0.1:{port}/0"
+        done = demo(settings=settings, CARTSNITCH_REDIS_URL=url)
+    finally:
+        with redis.Redis.from_url(settings.require_redis_url()) as client:
+            client.acl_deluser("reader")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert done.stderr.startswith("error: CARTSNITCH_REDIS_URL: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "s3cret" not in done.stderr
+    assert set(counts(settings).values()) == {0}
+
+
+def test_a_database_that_only_reads_is_one_line(demo: Demo, settings: Settings) -> None:
+    """At head, but read-only: exit code 3 and the setting, no traceback."""
+    assert demo(settings=settings).returncode == 0
+    url = settings.require_database_url()
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[arg-type]
+    done = demo(settings=settings)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert re.fullmatch(r"error: CARTSNITCH_DATABASE_URL: .*only read.*\n", done.stderr)
+
+
+def test_what_a_receipt_says_is_printed_as_it_is(
+    demo: Demo, settings: Settings, tmp_path: Path
+) -> None:
+    """Markup and terminal escapes in a receipt reach nobody's terminal."""
+    file = changed(tmp_path, ["purchase", "receiptId"], "a[/red]\x1b[31m[red]b")
+    done = demo("--receipt", str(file), settings=settings)
+    assert done.returncode == 0, done.stderr
+    assert "a[/red]?[31m[red]b" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_sigterm_ends_the_demonstration_quietly() -> None:
+    """SIGTERM in the midst of it: exit code 143, no traceback."""
+    command = [sys.executable, "-m", "cartsnitch_common.cli", "demo"]
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("CARTSNITCH_")}
+    for wait in (1.5, 2.2, 2.9):
+        with subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                process.wait(wait)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+            _, said = process.communicate(timeout=30)
+        assert process.returncode in {0, 143, -15}, (wait, process.returncode, said)
+        assert "Traceback" not in said

@@ -214,7 +214,8 @@ def test_a_table_of_that_name_is_not_touched(empty: Settings, empty_database: st
         with pytest.raises(MigrationError) as failed:
             migrate.upgrade(empty)
         assert str(failed.value) == (
-            'stopped at revision 0002_store_locations: relation "users" already exists (42P07)'
+            "CARTSNITCH_DATABASE_URL: stopped at revision 0002_store_locations:"
+            ' relation "users" already exists (42P07)'
         )
         assert tables(catalog(empty_database)) == {"stores", "store_locations", "users"}
         connection.execute("DROP TABLE users")

@@ -45,7 +45,7 @@ def test_ci_runs_the_readme_s_test_command() -> None:
 
 def test_every_path_the_readme_names_exists() -> None:
     """The map of the tree is true."""
-    for name in re.findall(r"`((?:src|proto|alembic|docs|scripts)/[\w/.]*)", README):
+    for name in re.findall(r"`((?:src|proto|alembic|docs|scripts)/[\w/.-]*)", README):
         assert (ROOT / name).exists(), name
     for name in re.findall(r"\]\(([\w/.]+)\)", README):
         assert (ROOT / name).exists(), name

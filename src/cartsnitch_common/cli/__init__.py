@@ -1,22 +1,26 @@
 """The command `cartsnitch`: one module a group of commands.
 
 Exit codes: 0 done, 1 failed or "no" to a check, 2 bad input or usage, 3 a
-setting or a server is wrong, 130 interrupted (Typer's own code for Ctrl-C).
+setting or a server is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Final
 
 from cartsnitch_common.errors import CartsnitchError, InputError, SetupError
+from cartsnitch_common.values.texts import one_line
 
 __all__ = ["main"]
 
 _FAILED: Final = 1
 _BAD_INPUT: Final = 2
 _BAD_SETUP: Final = 3
+_INTERRUPTED: Final = 130
+_LONGEST: Final = 1000
 
 
 def main() -> None:
@@ -30,6 +34,17 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A receipt may hold what the terminal's encoding lacks.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
     try:
         from cartsnitch_common.cli.app import app  # noqa: PLC0415 - its extra may be missing
     except ModuleNotFoundError as error:
@@ -62,4 +77,4 @@ def _exit_code(error: CartsnitchError) -> int:
 
 
 def _say(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - the one place that prints errors
+    print(f"error: {one_line(message, longest=_LONGEST)}", file=sys.stderr)  # noqa: T201 - the one place that prints errors

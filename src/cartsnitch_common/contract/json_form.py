@@ -8,6 +8,7 @@ shape is checked first, field by field, by what the message declares.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 _RFC3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII
+    r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?"
+    r"(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
 )
 _WHOLE: Final = re.compile(r"-?\d{1,20}", re.ASCII)
 _DEPTH: Final = 32
@@ -60,7 +63,9 @@ def from_json[M: Message](kind: type[M], text: str | bytes) -> M:
             not. The rules of the contract are not checked here.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_with_repeats)
     except json.JSONDecodeError as error:
         reason = f"{error.msg.lower()} in line {error.lineno}, column {error.colno}"
         raise NotJsonError(reason) from None
@@ -104,17 +109,20 @@ def to_json(message: Message, *, proto_names: bool = False) -> str:
     return json.dumps(to_json_value(message, proto_names=proto_names), ensure_ascii=False)
 
 
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class _Repeated(dict[str, Any]):
+    """An object that gives a name twice; refused where its path is known."""
+
+    twice: str
+
+
+def _with_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidFieldError(twice, "is given twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise InvalidFieldError("", f"{name} is not a number that JSON knows")
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    repeated = _Repeated(found)
+    repeated.twice = next(name for name in names if names.count(name) > 1)
+    return repeated
 
 
 def _check_message(value: Any, descriptor: Any, path: str, depth: int) -> None:
@@ -127,6 +135,8 @@ def _check_message(value: Any, descriptor: Any, path: str, depth: int) -> None:
         raise InvalidFieldError(path, f"must be an object{hint}, not {_kind_of(value)}{lost}")
     if depth > _DEPTH:
         raise InvalidFieldError(path, "is nested too deeply")
+    if isinstance(value, _Repeated):
+        raise InvalidFieldError(f"{path}.{value.twice}".lstrip("."), "is given twice")
     names = {field.json_name: field for field in descriptor.fields}
     names |= {field.name: field for field in descriptor.fields}
     seen = set()
@@ -168,6 +178,8 @@ def _check_single(value: Any, field: Any, path: str, depth: int) -> None:
         _check_whole(value, path)
     elif kind in _FLOATS and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise InvalidFieldError(path, f"must be a number, not {_kind_of(value)}")
+    elif kind in _FLOATS and not math.isfinite(value):
+        raise InvalidFieldError(path, "must be a finite number")
 
 
 def _check_text(value: Any, path: str) -> None:

@@ -14,8 +14,12 @@ _REASONS: Final = {
     "28000": "the server refuses the login",
     "28P01": "the server refuses the user or the password",
     "3D000": "the database does not exist",
-    "42501": "the user may not connect to the database",
+    "25006": "the server only reads, or lets the user only read",
+    "42501": "the user lacks a right that is needed",
+    "53100": "the server's disk is full",
+    "53200": "the server has no memory left",
     "53300": "the server has no connection left",
+    "57014": "a statement took longer than it may: something holds a lock, or the limit is low",
     "57P03": "the server is starting or stopping",
 }
 

@@ -30,7 +30,8 @@ from cartsnitch_common.db.revisions import (
     heads,
     status_of,
 )
-from cartsnitch_common.errors import SetupError
+from cartsnitch_common.db.url import SETTING
+from cartsnitch_common.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,8 +74,14 @@ _TRANSIENT: Final = frozenset({"40P01", "55P03"})  # deadlock, lock not availabl
 _one_environment: Final = threading.Lock()
 
 
-class MigrationError(SetupError):
-    """the schema could not be brought to the wanted revision."""
+class MigrationError(SettingError):
+    """the schema could not be brought to the wanted revision.
+
+    The setting is the database's, because that is what it happened to.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(SETTING, reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cartsnitch_common.config import setting_name
+from cartsnitch_common.contract.bindings import bindings
 from cartsnitch_common.errors import (
     ServerUnavailableError,
     ServerVersionError,
     SettingError,
     SetupError,
 )
+from cartsnitch_common.events.names import ENTRY_FIELD
 from cartsnitch_common.events.texts import one_line
 
 if TYPE_CHECKING:
@@ -133,6 +135,37 @@ def check_redis_sync(settings: Settings) -> str:
         client.close()
 
 
+def check_rights_sync(settings: Settings) -> None:
+    """Make sure that the login may publish and consume every event of the contract.
+
+    The commands are queued in a MULTI and thrown away: the server judges rights, and
+    whether it takes writes at all, when a command is queued. Nothing is written.
+
+    Raises:
+        SettingError: The URL is not set, or is no URL that works.
+        ServerUnavailableError: It cannot be reached, or refuses one of the commands.
+    """
+    with redis_errors(), sync_redis(settings) as client:
+        # A connection of its own: a transaction that is thrown away has no replies to parse.
+        connection = _untyped(client).connection_pool.get_connection()
+        try:
+            for binding in bindings():
+                stream, group = binding.stream, ("cartsnitch", "1")
+                for command in (
+                    ("MULTI",),
+                    ("XADD", stream, "*", ENTRY_FIELD, b""),
+                    ("PUBLISH", binding.channel, b""),
+                    ("XGROUP", "CREATE", stream, group[0], "0", "MKSTREAM"),
+                    ("XREADGROUP", "GROUP", *group, "STREAMS", stream, ">"),
+                    ("XACK", stream, group[0], "0-0"),
+                    ("DISCARD",),
+                ):
+                    connection.send_command(*command)
+                    connection.read_response()
+        finally:
+            connection.disconnect()
+
+
 @contextmanager
 def redis_errors() -> Iterator[None]:
     """Turn the errors of redis-py into ours.
@@ -204,6 +237,8 @@ def _checked_url(settings: Settings) -> str:
         if name not in _URL_OPTIONS:
             known = ", ".join(sorted(_URL_OPTIONS))
             raise SettingError(_SETTING, f"may set no other options than {known}")
+        if name.startswith("ssl_") and not url.startswith("rediss://"):
+            raise SettingError(_SETTING, "must start with rediss:// for options of TLS")
     database = urlsplit(url).path.strip("/")
     if database and not database.isdecimal():
         raise SettingError(_SETTING, "must end in the number of a database, such as /0")

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.delivery import DeadLetter
 
 _CONNECT_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeoutError)
-_NO_CONNECTION: Final = ("08", "53300")  # the class of connection exceptions; none is left
+_UNFIT: Final = ("08", "53", "57P", "58")
+"""SQLSTATE classes in which the server is unfit: no connection, no memory or disk, stopping."""
 
 
 async def handle_once(session: AsyncSession, consumer: str, event_id: uuid.UUID) -> bool:
@@ -124,7 +125,7 @@ def _outage(error: DBAPIError) -> str | None:
     """Why the error says nothing against the handler; None when it might."""
     state = sqlstate_of(error)
     lost = error.connection_invalidated or is_lost(state)
-    if lost or (state or "").startswith(_NO_CONNECTION):
+    if lost or (state or "").startswith(_UNFIT):
         return connection_failure(error)
     return None
 

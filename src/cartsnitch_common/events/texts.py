@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from cartsnitch_common.errors import CartsnitchError
+from cartsnitch_common.values.texts import one_line
 
-_LONGEST: Final = 300
-
-
-def one_line(text: str) -> str:
-    """The text cut to a line's length, with a question mark for what cannot be printed."""
-    return "".join(char if char.isprintable() else "?" for char in text[:_LONGEST])
+__all__ = ["error_place", "error_reason", "one_line"]
 
 
 def error_reason(error: BaseException) -> str:
-    """An error's class, and its message if it is one of ours, which never holds a value."""
+    """An error's class, and its message if it is one of ours, which never holds a value.
+
+    Of a database's error the SQLSTATE is told too: it says what, and of nobody.
+    """
     name = type(error).__name__
-    return f"{name}: {one_line(str(error))}" if isinstance(error, CartsnitchError) else name
+    if isinstance(error, CartsnitchError):
+        return f"{name}: {one_line(str(error))}"
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return f"{name} {one_line(state)}" if isinstance(state, str) else name
 
 
 def error_place(error: BaseException) -> str:

@@ -53,11 +53,11 @@ _ALIASES: Final = {
     "count": "ct",
 }
 _NUMBER: Final = r"(?:\d{1,6}(?:\.\d{1,4})?|\.\d{1,4}|\d{1,4}\s?/\s?\d{1,4})"
-_SIZE: Final = re.compile(rf"({_NUMBER})(?:\s?[xX]\s?({_NUMBER}))?")
+_SIZE: Final = re.compile(rf"({_NUMBER})(?:\s?[xX]\s?({_NUMBER}))?", re.ASCII)
 _PRINTED: Final = re.compile(
-    rf"(?<![\w./])({_NUMBER}(?:\s?[xX]\s?{_NUMBER})?)\s?"
+    rf"(?<![\w./,])({_NUMBER}(?:\s?[xX]\s?{_NUMBER})?)\s?"
     r"(fl\.?\s?oz|floz|fz|oz|lbs?|kg|g|ml|ltr|lt|l|gal|qt|pt|ct|cnt|count|pk)(?![a-z])",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 
@@ -118,6 +118,7 @@ def find_size(text: str) -> tuple[str, str] | None:
     if not measured:
         return (counts[-1], "ct") if counts else None
     size, unit = measured[-1]
+    size = re.sub(r"\s?[xX]\s?", " x ", size)  # one spelling, so that a finding is made once
     if counts and "x" not in size.lower():
         size = f"{counts[-1]} x {size}"
     return size, unit

@@ -6,12 +6,14 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from cartsnitch_common.cli.demo.play import play
 from cartsnitch_common.cli.demo.receipts import read_receipt, sample_receipts
@@ -19,9 +21,10 @@ from cartsnitch_common.cli.demo.report import show
 from cartsnitch_common.config import Settings, setting_name
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.engine import check_database_sync
+from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.embedded import EmbeddedServers, start_servers, stop_kept
-from cartsnitch_common.errors import CartsnitchError
-from cartsnitch_common.events.client import check_redis_sync
+from cartsnitch_common.errors import CartsnitchError, ServerUnavailableError
+from cartsnitch_common.events.client import check_redis_sync, check_rights_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +70,10 @@ def demo(
         return
     receipts = sample_receipts() + [read_receipt(path) for path in receipt or []]
     with _servers(keep=keep) as (settings, servers):
-        result = asyncio.run(_run(settings, receipts, console, embedded=servers is not None))
+        try:
+            result = asyncio.run(_run(settings, receipts, console, embedded=servers is not None))
+        except asyncio.CancelledError:
+            sys.exit(128 + signal.SIGTERM)
         _print_result(result, console, as_json=as_json)
         _print_ending(settings, servers, console, keep=keep)
 
@@ -75,28 +81,37 @@ def demo(
 async def _run(
     settings: Settings, receipts: list[Any], console: Console, *, embedded: bool
 ) -> DemoResult:
+    _end_on_sigterm()
     with console.status("checking the servers") as status:
         status.update("migrating the database to head")
         await asyncio.to_thread(_prepare, settings)
         try:
             return await play(settings, receipts, embedded=embedded, say=status.update)
-        except BaseExceptionGroup as group:
-            # Relay, consumers and gateway run together; the first of our errors says it all.
-            ours = group.subgroup(CartsnitchError)
-            if ours is None:
+        except (BaseExceptionGroup, DBAPIError) as error:
+            failure = _failure(error)
+            if failure is None:
                 raise
-            raise _first(ours) from None
+            raise failure from None
 
 
 def _prepare(settings: Settings) -> None:
     check_database_sync(settings)
     check_redis_sync(settings)
+    check_rights_sync(settings)
     migrate.upgrade(settings)
 
 
-def _first(group: BaseExceptionGroup[CartsnitchError]) -> CartsnitchError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+def _failure(error: BaseException) -> CartsnitchError | None:
+    """What a person is told: of relay, consumers and gateway together, the first failure."""
+    match error:
+        case CartsnitchError():
+            return error
+        case DBAPIError():
+            return ServerUnavailableError(setting_name("database_url"), connection_failure(error))
+        case BaseExceptionGroup():
+            return next(filter(None, map(_failure, error.exceptions)), None)
+        case _:
+            return None
 
 
 @contextmanager
@@ -126,9 +141,20 @@ def _raise_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
+def _end_on_sigterm() -> None:
+    """Let SIGTERM cancel the running play.
+
+    A handler that raises would raise wherever the loop is, in the midst of a
+    driver's callback too.
+    """
+    task = asyncio.current_task()
+    if task is not None and threading.current_thread() is threading.main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
 def _print_result(result: DemoResult, console: Console, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))  # noqa: T201 - for a machine
+        print(json.dumps(result.to_json(), indent=2))  # noqa: T201 - for a machine
         return
     servers = result.servers
     origin = "started for this run" if servers.embedded else "as the environment names them"
@@ -152,6 +178,6 @@ def _print_ending(
         f"  export {setting_name('database_url')}='{settings.require_database_url()}'",
         f"  export {setting_name('redis_url')}='{settings.require_redis_url()}'",
         "Stop them with:",
-        f"  cartsnitch demo --stop '{servers.directory}'",
+        f"  {Path(sys.executable).with_name('cartsnitch')} demo --stop '{servers.directory}'",
     ):
         console.print(line, highlight=False, soft_wrap=True)

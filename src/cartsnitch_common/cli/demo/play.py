@@ -103,7 +103,7 @@ async def play(
         trace, alerts, results = await _perform(settings, sessions, redis, receipts)
         after = await _row_counts(sessions)
         return DemoResult(
-            servers=await _server_info(sessions, redis, embedded=embedded),
+            servers=await _server_info(settings, sessions, embedded=embedded),
             receipts=results,
             rows={name: after[name] - before[name] for name in after},
             events=trace.in_order(),
@@ -237,13 +237,11 @@ async def _row_counts(sessions: Sessions) -> dict[str, int]:
         }
 
 
-async def _server_info(sessions: Sessions, redis: Redis, *, embedded: bool) -> ServerInfo:
+async def _server_info(settings: Settings, sessions: Sessions, *, embedded: bool) -> ServerInfo:
     async with sessions() as session:
         postgres = await session.scalar(text("SHOW server_version"))
-    info = await redis.info("server")
-    valkey = info.get("valkey_version")
     return ServerInfo(
         postgres=str(postgres).partition(" ")[0],
-        redis=f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}",
+        redis=(await client.check_redis(settings)).capitalize(),
         embedded=embedded,
     )

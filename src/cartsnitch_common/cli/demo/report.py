@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from cartsnitch_common.cli.demo.receipts import slug_of
 from cartsnitch_common.contract.scalars import from_date, from_decimal, from_money
+from cartsnitch_common.values.texts import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +49,7 @@ def _receipts(result: DemoResult) -> Table:
         purchase = receipt.file.receipt.purchase
         table.add_row(
             receipt.file.slug.value,
-            purchase.receipt_id,
+            _plain(purchase.receipt_id),
             from_date(purchase.purchase_date).isoformat(),
             str(receipt.recorded.items),
             str(receipt.recorded.matched),
@@ -89,7 +91,7 @@ def _increases(result: DemoResult) -> Table:
     for found in result.increases:
         rise = from_decimal(found.increase_ratio) if found.HasField("increase_ratio") else None
         table.add_row(
-            found.canonical_name,
+            _plain(found.canonical_name),
             slug_of(found.store).value,
             _dollars(found.previous_price),
             _dollars(found.current_price),
@@ -107,13 +109,18 @@ def _shrinkflation(result: DemoResult) -> Table:
     for found in result.shrinkflation:
         finding = found.finding
         table.add_row(
-            found.canonical_name,
-            f"{finding.old_size} {finding.old_unit}",
-            f"{finding.new_size} {finding.new_unit}",
+            _plain(found.canonical_name),
+            _plain(f"{finding.old_size} {finding.old_unit}"),
+            _plain(f"{finding.new_size} {finding.new_unit}"),
             _dollars(finding.price_at_old_size) if finding.HasField("price_at_old_size") else "",
             _dollars(finding.price_at_new_size) if finding.HasField("price_at_new_size") else "",
         )
     return table
+
+
+def _plain(text: str) -> Text:
+    """What a receipt says, as it is: no markup of ours, no escape of the terminal's."""
+    return Text(one_line(text))
 
 
 def _dollars(money: Money) -> str:

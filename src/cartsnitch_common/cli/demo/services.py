@@ -94,8 +94,11 @@ def _observation(
 
 
 def _after(item: models.PurchaseItem, discount: decimal.Decimal | None) -> decimal.Decimal | None:
-    """The price of one unit once a discount of the line is taken off."""
-    if discount is None:
+    """The price of one unit once a discount of the line is taken off.
+
+    None without a discount, and where it would raise the price: then it is none.
+    """
+    if discount is None or discount < 0:
         return None
     price = item.unit_price - discount / item.quantity
     return max(price, decimal.Decimal(0)).quantize(_PRICE_STEP)
