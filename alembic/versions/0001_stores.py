@@ -15,6 +15,9 @@ revision = "0001_stores"
 down_revision = None
 
 INSTANT = sa.DateTime(timezone=True)
+# The colons are escaped: a bound parameter would begin with one.
+FIRST = r"'0001-01-01 00\:00\:00+00'"
+LAST = r"'9999-12-31 23\:59\:59.999999+00'"
 
 
 def upgrade() -> None:
@@ -30,6 +33,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_stores_slug")),
         sa.CheckConstraint("name <> ''", name=op.f("ck_stores_name_not_empty")),
         sa.CheckConstraint("slug IN ('meijer', 'kroger', 'target')", name=op.f("ck_stores_slug")),
+        sa.CheckConstraint(
+            "logo_url ~ '^https?://[!-~]+$'", name=op.f("ck_stores_logo_url_format")
+        ),
+        sa.CheckConstraint(
+            "website_url ~ '^https?://[!-~]+$'", name=op.f("ck_stores_website_url_format")
+        ),
+        sa.CheckConstraint(
+            f"created_at BETWEEN {FIRST} AND {LAST}", name=op.f("ck_stores_created_at_range")
+        ),
         comment="Retailers; one row a slug.",
     )
 

@@ -15,6 +15,9 @@ revision = "0004_user_store_accounts"
 down_revision = "0003_users"
 
 INSTANT = sa.DateTime(timezone=True)
+# The colons are escaped: a bound parameter would begin with one.
+FIRST = r"'0001-01-01 00\:00\:00+00'"
+LAST = r"'9999-12-31 23\:59\:59.999999+00'"
 
 
 def upgrade() -> None:
@@ -49,6 +52,14 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "status IN ('active', 'expired', 'error')", name=op.f("ck_user_store_accounts_status")
+        ),
+        sa.CheckConstraint(
+            f"session_expires_at BETWEEN {FIRST} AND {LAST}",
+            name=op.f("ck_user_store_accounts_session_expires_at_range"),
+        ),
+        sa.CheckConstraint(
+            f"last_sync_at BETWEEN {FIRST} AND {LAST}",
+            name=op.f("ck_user_store_accounts_last_sync_at_range"),
         ),
         comment="Connected retailer accounts; one a user and store.",
     )

@@ -16,6 +16,9 @@ revision = "0005_normalized_products"
 down_revision = "0004_user_store_accounts"
 
 INSTANT = sa.DateTime(timezone=True)
+# The colons are escaped: a bound parameter would begin with one.
+FIRST = r"'0001-01-01 00\:00\:00+00'"
+LAST = r"'9999-12-31 23\:59\:59.999999+00'"
 
 
 def upgrade() -> None:
@@ -59,6 +62,28 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "jsonb_typeof(upc_variants) = 'array'",
             name=op.f("ck_normalized_products_upc_variants_array"),
+        ),
+        sa.CheckConstraint(
+            "NOT jsonb_path_exists(upc_variants, 'strict $[*]"
+            ' ? (@.type() != "string"'
+            ' || !(@ like_regex "^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$"))\')',
+            name=op.f("ck_normalized_products_upc_variants_codes"),
+        ),
+        sa.CheckConstraint(
+            "jsonb_array_length(upc_variants) <= 100",
+            name=op.f("ck_normalized_products_upc_variants_count"),
+        ),
+        sa.CheckConstraint(
+            r"""upc_variants\:\:text !~ '("[0-9]+").*\1'""",
+            name=op.f("ck_normalized_products_upc_variants_unique"),
+        ),
+        sa.CheckConstraint(
+            f"created_at BETWEEN {FIRST} AND {LAST}",
+            name=op.f("ck_normalized_products_created_at_range"),
+        ),
+        sa.CheckConstraint(
+            f"updated_at BETWEEN {FIRST} AND {LAST}",
+            name=op.f("ck_normalized_products_updated_at_range"),
         ),
         comment="Products as the platform knows them, across retailers.",
     )

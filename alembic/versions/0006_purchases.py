@@ -16,6 +16,9 @@ revision = "0006_purchases"
 down_revision = "0005_normalized_products"
 
 INSTANT = sa.DateTime(timezone=True)
+# The colons are escaped: a bound parameter would begin with one.
+FIRST = r"'0001-01-01 00\:00\:00+00'"
+LAST = r"'9999-12-31 23\:59\:59.999999+00'"
 
 
 def upgrade() -> None:
@@ -68,6 +71,16 @@ def upgrade() -> None:
             "savings_total <> 'NaN'", name=op.f("ck_purchases_savings_total_number")
         ),
         sa.CheckConstraint("receipt_id <> ''", name=op.f("ck_purchases_receipt_id_not_empty")),
+        sa.CheckConstraint(
+            "source_url ~ '^https?://[!-~]+$'", name=op.f("ck_purchases_source_url_format")
+        ),
+        sa.CheckConstraint(
+            "purchase_date BETWEEN '0001-01-01' AND '9999-12-31'",
+            name=op.f("ck_purchases_purchase_date_range"),
+        ),
+        sa.CheckConstraint(
+            f"ingested_at BETWEEN {FIRST} AND {LAST}", name=op.f("ck_purchases_ingested_at_range")
+        ),
         comment="Receipts as recorded; amounts are negative for a return.",
     )
     op.create_index(

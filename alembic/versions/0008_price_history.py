@@ -72,6 +72,10 @@ def upgrade() -> None:
             "purchase_item_id IS NULL OR source = 'receipt'",
             name=op.f("ck_price_history_purchase_item_of_receipt"),
         ),
+        sa.CheckConstraint(
+            "observed_date BETWEEN '0001-01-01' AND '9999-12-31'",
+            name=op.f("ck_price_history_observed_date_range"),
+        ),
         comment="Prices seen; a correction is a new row of the same date with a later id.",
     )
     op.create_index(

@@ -15,6 +15,9 @@ revision = "0009_coupons"
 down_revision = "0008_price_history"
 
 INSTANT = sa.DateTime(timezone=True)
+# The colons are escaped: a bound parameter would begin with one.
+FIRST = r"'0001-01-01 00\:00\:00+00'"
+LAST = r"'9999-12-31 23\:59\:59.999999+00'"
 
 
 def upgrade() -> None:
@@ -65,8 +68,22 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("valid_from <= valid_to", name=op.f("ck_coupons_valid_dates")),
         sa.CheckConstraint(
-            "discount_type <> 'percent' OR discount_value <= 100",
+            "discount_type <> 'percent' AND discount_type <> 'bogo' OR discount_value <= 100",
             name=op.f("ck_coupons_percent_range"),
+        ),
+        sa.CheckConstraint(
+            "source_url ~ '^https?://[!-~]+$'", name=op.f("ck_coupons_source_url_format")
+        ),
+        sa.CheckConstraint(
+            "valid_from BETWEEN '0001-01-01' AND '9999-12-31'",
+            name=op.f("ck_coupons_valid_from_range"),
+        ),
+        sa.CheckConstraint(
+            "valid_to BETWEEN '0001-01-01' AND '9999-12-31'",
+            name=op.f("ck_coupons_valid_to_range"),
+        ),
+        sa.CheckConstraint(
+            f"scraped_at BETWEEN {FIRST} AND {LAST}", name=op.f("ck_coupons_scraped_at_range")
         ),
         comment="Offers of the stores.",
     )

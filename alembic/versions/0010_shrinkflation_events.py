@@ -66,6 +66,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "confidence BETWEEN 0 AND 1", name=op.f("ck_shrinkflation_events_confidence_range")
         ),
+        sa.CheckConstraint(
+            "detected_date BETWEEN '0001-01-01' AND '9999-12-31'",
+            name=op.f("ck_shrinkflation_events_detected_date_range"),
+        ),
         comment="Products that got smaller; one row a product and new size.",
     )
 

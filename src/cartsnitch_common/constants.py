@@ -57,7 +57,7 @@ class DiscountType(StrEnum):
     FIXED = "fixed"
     """discount_value dollars off."""
     BOGO = "bogo"
-    """Buy one, get one: the second at discount_value percent off, free when unset."""
+    """Buy one, get one: the second at discount_value percent off (0 to 100), free when unset."""
     BUY_X_GET_Y = "buy_x_get_y"
     """Buy some, get some: discount_value of them free; the title says of how many."""
 
@@ -194,12 +194,16 @@ MAX_LENGTH: Final[Mapping[str, int]] = MappingProxyType(
 
 PATTERN: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "Coupon.source_url": r"^https?://[!-~]+$",
         "Decimal.value": r"^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$",
         "Envelope.event_type": r"^cartsnitch(\.[a-z][a-z0-9_]*)+$",
         "Envelope.service": r"^[a-z][a-z0-9_]*$",
         "Envelope.traceparent": r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
         "Money.currency_code": r"^[A-Z]{3}$",
+        "Purchase.source_url": r"^https?://[!-~]+$",
         "PurchaseItem.upc": r"^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$",
+        "Store.logo_url": r"^https?://[!-~]+$",
+        "Store.website_url": r"^https?://[!-~]+$",
         "StoreLocation.state": r"^[A-Z]{2}$",
         "StoreLocation.zip": r"^[0-9]{5}(-[0-9]{4})?$",
     }

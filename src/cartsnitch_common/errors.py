@@ -9,6 +9,11 @@ its content is not.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class CartsnitchError(Exception):
     """something in cartsnitch-common failed."""
@@ -204,3 +209,89 @@ class InboxUnavailableError(EventError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the inbox's database cannot be used: {reason}")
         self.reason = reason
+
+
+# -- rpc ----------------------------------------------------------------------
+
+
+class InvalidRequestError(InvalidFieldError):
+    """a field of the request breaks a rule of the contract.
+
+    Attributes:
+        violations: Every rule that is broken; the attributes of this error are the first's.
+    """
+
+    def __init__(self, violations: Sequence[InvalidFieldError]) -> None:
+        first, more = violations[0], len(violations) - 1
+        reason = first.reason + (f" (and {more} more)" if more else "")
+        super().__init__(first.field, reason, rule_id=first.rule_id)
+        self.violations = tuple(violations)
+
+
+class ValueNotStorableError(UnmappableValueError):
+    """a field of the request keeps the rules, but the database cannot hold it exactly."""
+
+
+class PageTokenError(InvalidFieldError):
+    """the page token is none that this method gave for these fields."""
+
+    def __init__(self, field: str = "page_token") -> None:
+        super().__init__(field, "is none that this method gave for these fields")
+
+
+class NotFoundError(InputError):
+    """what a field of the request names does not exist.
+
+    Attributes:
+        resource_type: The message that describes it, ``cartsnitch.purchase.v1.Purchase``.
+        field: The path of the field that names it.
+    """
+
+    def __init__(self, resource_type: str, field: str) -> None:
+        super().__init__(f"{field}: names no {resource_type.rpartition('.')[2]} that exists")
+        self.resource_type = resource_type
+        self.field = field
+
+
+class CallError(CartsnitchError):
+    """a call to a service failed.
+
+    Attributes:
+        code: The name of gRPC's status code, such as ``UNAVAILABLE``.
+    """
+
+    code = "UNKNOWN"
+
+    def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
+        self.code = code if code is not None else type(self).code
+        super().__init__(message or (f"the call failed: {code}" if code else None))
+
+
+class RetryLaterError(CallError):
+    """the service asks to call again later.
+
+    Attributes:
+        retry_after: Unit: seconds to wait; 0 is at once.
+    """
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class TransactionAbortedError(RetryLaterError):
+    """the transaction met another one and was rolled back; nothing was written."""
+
+    code = "ABORTED"
+
+    def __init__(self, *, retry_after: float = 0.0) -> None:
+        super().__init__(retry_after=retry_after)
+
+
+class DatabaseUnavailableError(RetryLaterError):
+    """the service cannot use its database now; what was asked may have been done."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, *, retry_after: float = 1.0) -> None:
+        super().__init__(retry_after=retry_after)

@@ -12,11 +12,32 @@ from tests.catalog import catalog, constraints
 from tests.rows import NOTHING, Rows
 
 LONG_AGO, LATER = "2026-03-01", "2026-03-02"
+DATES = [
+    ("purchases", "purchase_date"),
+    ("price_history", "observed_date"),
+    ("coupons", "valid_from"),
+    ("coupons", "valid_to"),
+    ("shrinkflation_events", "detected_date"),
+]
+TIMES = [
+    ("stores", "created_at"),
+    ("users", "created_at"),
+    ("users", "updated_at"),
+    ("user_store_accounts", "session_expires_at"),
+    ("user_store_accounts", "last_sync_at"),
+    ("normalized_products", "created_at"),
+    ("normalized_products", "updated_at"),
+    ("purchases", "ingested_at"),
+    ("coupons", "scraped_at"),
+]
+BEYOND = ["-infinity", "0001-12-31 BC", "10000-01-01", "infinity"]
 
 # table, columns, and the CHECK that refuses them, without its prefix.
 BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("stores", {"name": ""}, "name_not_empty"),
     ("stores", {"slug": "walmart"}, "slug"),
+    ("stores", {"logo_url": "javascript:alert(1)"}, "logo_url_format"),
+    ("stores", {"website_url": "https://a.example/a b"}, "website_url_format"),
     ("store_locations", {"address": ""}, "address_not_empty"),
     ("store_locations", {"city": ""}, "city_not_empty"),
     ("store_locations", {"state": "mi"}, "state_format"),
@@ -32,7 +53,10 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("store_locations", {"lat": 42.2}, "coordinates_together"),
     ("store_locations", {"lng": -83.7}, "coordinates_together"),
     ("users", {"id": ""}, "id_not_empty"),
-    ("users", {"email": ""}, "email_not_empty"),
+    ("users", {"email": ""}, "email_format"),
+    ("users", {"email": "ada"}, "email_format"),
+    ("users", {"email": "ada@a..example"}, "email_format"),
+    ("users", {"email": "Ada <ada@a.example>"}, "email_format"),
     ("users", {"display_name": ""}, "display_name_not_empty"),
     ("user_store_accounts", {"status": "paused"}, "status"),
     ("normalized_products", {"canonical_name": ""}, "canonical_name_not_empty"),
@@ -44,7 +68,18 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("normalized_products", {"size": "18"}, "size_together"),
     ("normalized_products", {"size_unit": "oz"}, "size_together"),
     ("normalized_products", {"upc_variants": {"4011": True}}, "upc_variants_array"),
+    ("normalized_products", {"upc_variants": ["4011", "40-11"]}, "upc_variants_codes"),
+    ("normalized_products", {"upc_variants": [4011]}, "upc_variants_codes"),
+    ("normalized_products", {"upc_variants": [["4011"]]}, "upc_variants_codes"),
+    ("normalized_products", {"upc_variants": [None]}, "upc_variants_codes"),
+    (
+        "normalized_products",
+        {"upc_variants": [str(code) for code in range(1000, 1101)]},
+        "upc_variants_count",
+    ),
+    ("normalized_products", {"upc_variants": ["4011", "4012", "4011"]}, "upc_variants_unique"),
     ("purchases", {"receipt_id": ""}, "receipt_id_not_empty"),
+    ("purchases", {"source_url": ""}, "source_url_format"),
     ("purchases", {"total": "NaN"}, "total_number"),
     ("purchases", {"subtotal": "NaN"}, "subtotal_number"),
     ("purchases", {"tax": "NaN"}, "tax_number"),
@@ -78,8 +113,10 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("coupons", {"discount_type": "gift"}, "discount_type"),
     ("coupons", {"discount_value": -1}, "discount_value_not_negative"),
     ("coupons", {"min_purchase": -1}, "min_purchase_not_negative"),
+    ("coupons", {"source_url": "ftp://a.example"}, "source_url_format"),
     ("coupons", {"valid_from": LATER, "valid_to": LONG_AGO}, "valid_dates"),
     ("coupons", {"discount_type": "percent", "discount_value": 101}, "percent_range"),
+    ("coupons", {"discount_type": "bogo", "discount_value": 101}, "percent_range"),
     ("shrinkflation_events", {"old_size": ""}, "old_size_not_empty"),
     ("shrinkflation_events", {"new_size": ""}, "new_size_not_empty"),
     ("shrinkflation_events", {"old_unit": ""}, "old_unit_not_empty"),
@@ -90,6 +127,8 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("shrinkflation_events", {"confidence": "1.1"}, "confidence_range"),
     ("shrinkflation_events", {"confidence": "NaN"}, "confidence_range"),
     ("shrinkflation_events", {"confidence": "-0.1"}, "confidence_range"),
+    *((table, {name: day}, f"{name}_range") for table, name in DATES for day in BEYOND),
+    *((table, {name: time}, f"{name}_range") for table, name in TIMES for time in BEYOND),
 ]
 
 # The same columns, just inside the rules.
@@ -101,6 +140,14 @@ SOUND: list[tuple[str, dict[str, Any]]] = [
     ("normalized_products", {"size": "1/2", "size_unit": "gal", "upc_variants": ["4011"]}),
     ("coupons", {"valid_from": LATER, "valid_to": LATER}),
     ("coupons", {"valid_to": LATER}),
+    *((table, {name: day}) for table, name in DATES for day in ("0001-01-01", "9999-12-31")),
+    *(
+        (table, {name: time})
+        for table, name in TIMES
+        for time in ("0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00")
+    ),
+    ("normalized_products", {"upc_variants": [str(code) for code in range(1000, 1100)]}),
+    ("normalized_products", {"upc_variants": ["4011", "14011", "00004011"]}),
     ("coupons", {"discount_type": "percent", "discount_value": 100}),
     ("coupons", {"discount_type": "fixed", "discount_value": 101}),
     ("shrinkflation_events", {"confidence": 0}),

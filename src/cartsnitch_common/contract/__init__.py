@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cartsnitch_common.contract.bindings import EventBinding, binding_of, bindings, find_binding
 from cartsnitch_common.contract.json_form import from_json, from_json_value, to_json, to_json_value
-from cartsnitch_common.contract.rules import check, json_path
+from cartsnitch_common.contract.rules import check, json_path, violations
 
 __all__ = [
     "EventBinding",
@@ -17,4 +17,5 @@ __all__ = [
     "json_path",
     "to_json",
     "to_json_value",
+    "violations",
 ]

@@ -34,17 +34,31 @@ def check(message: Message, *, json_names: bool = False) -> None:
         InvalidFieldError: A rule is broken; names the first field, in the order
             of declaration, and how many more there are.
     """
-    violations = _validator().collect_violations(message)
-    if not violations:
+    found = violations(message, json_names=json_names)
+    if not found:
         return
-    paths = [_path(violation) for violation in violations]
-    # A field says more than the message around it, which fails with it.
-    place = next(i for i, path in enumerate(paths) if not _has_inner(path, paths))
-    first = violations[place].proto
-    more = len(violations) - 1
-    reason = first.message + (f" (and {more} more)" if more else "")
-    path = json_path(paths[place]) if json_names else paths[place]
-    raise InvalidFieldError(path, reason, rule_id=first.rule_id)
+    first, more = found[0], len(found) - 1
+    reason = first.reason + (f" (and {more} more)" if more else "")
+    raise InvalidFieldError(first.field, reason, rule_id=first.rule_id)
+
+
+def violations(message: Message, *, json_names: bool = False) -> list[InvalidFieldError]:
+    """Every rule of the contract that a message breaks, as ``check`` raises the first.
+
+    Order: that of declaration, but a field stands before the message around it,
+    which fails with it and says less.
+    """
+    found = _validator().collect_violations(message)
+    paths = [_path(violation) for violation in found]
+    order = sorted(range(len(found)), key=lambda place: _has_inner(paths[place], paths))
+    return [
+        InvalidFieldError(
+            json_path(paths[place]) if json_names else paths[place],
+            found[place].proto.message,
+            rule_id=found[place].proto.rule_id,
+        )
+        for place in order
+    ]
 
 
 def _has_inner(path: str, paths: list[str]) -> bool:

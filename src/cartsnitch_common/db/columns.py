@@ -93,6 +93,26 @@ def not_empty(*columns: str) -> list[CheckConstraint]:
     return [CheckConstraint(text(f"{name} <> ''"), name=f"{name}_not_empty") for name in columns]
 
 
+def real_dates(*columns: str) -> list[CheckConstraint]:
+    """CHECKs that dates lie in the years 1 to 9999: PostgreSQL has others, and infinity."""
+    return [
+        CheckConstraint(text(f"{name} BETWEEN '0001-01-01' AND '9999-12-31'"), name=f"{name}_range")
+        for name in columns
+    ]
+
+
+def real_times(*columns: str) -> list[CheckConstraint]:
+    """CHECKs that instants lie in the years 1 to 9999 of UTC, as those of the contract do."""
+    first, last = "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"
+    return [
+        # Backslashes: what follows a colon would be read as the name of a bound parameter.
+        CheckConstraint(
+            text(f"{name} BETWEEN '{first}' AND '{last}'".replace(":", r"\:")), name=f"{name}_range"
+        )
+        for name in columns
+    ]
+
+
 def together(name: str, first: str, second: str) -> CheckConstraint:
     """A CHECK that two columns are both set or both NULL."""
     return CheckConstraint(text(f"({first} IS NULL) = ({second} IS NULL)"), name=name)
@@ -100,5 +120,5 @@ def together(name: str, first: str, second: str) -> CheckConstraint:
 
 def matches(column: str, field: str) -> CheckConstraint:
     """A CHECK that a text column looks as the field of the contract must."""
-    # A colon would be read as a bound parameter; the contract's patterns have none.
+    # A colon before a letter would be read as a bound parameter; no pattern has one.
     return CheckConstraint(text(f"{column} ~ '{PATTERN[field]}'"), name=f"{column}_format")

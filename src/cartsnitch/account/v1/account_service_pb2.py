@@ -26,7 +26,7 @@ from cartsnitch.account.v1 import user_store_account_pb2 as cartsnitch_dot_accou
 from cartsnitch.options.v1 import service_pb2 as cartsnitch_dot_options_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cartsnitch/account/v1/account_service.proto\x12\x15\x63\x61rtsnitch.account.v1\x1a.cartsnitch/account/v1/user_store_account.proto\x1a#cartsnitch/options/v1/service.proto\"6\n\x1aGetUserStoreAccountRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\"|\n\x1bGetUserStoreAccountResponse\x12]\n\x12user_store_account\x18\x01 \x01(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\x06\xbaH\x03\xc8\x01\x01R\x10userStoreAccount\"\x94\x01\n\x1cListUserStoreAccountsRequest\x12\"\n\x07user_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xb5\x01\n\x1dListUserStoreAccountsResponse\x12\x62\n\x13user_store_accounts\x18\x01 \x03(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x11userStoreAccounts\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"i\n\x1e\x43onnectUserStoreAccountRequest\x12\"\n\x07user_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\"\x9a\x01\n\x1f\x43onnectUserStoreAccountResponse\x12]\n\x12user_store_account\x18\x01 \x01(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\x06\xbaH\x03\xc8\x01\x01R\x10userStoreAccount\x12\x18\n\x07\x63reated\x18\x02 \x01(\x08R\x07\x63reated\"=\n!DisconnectUserStoreAccountRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\">\n\"DisconnectUserStoreAccountResponse\x12\x18\n\x07removed\x18\x01 \x01(\x08R\x07removed\"Q\n\x12RequestSyncRequest\x12;\n\x15user_store_account_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x12userStoreAccountId\"\x8c\x01\n\x13RequestSyncResponse\x12]\n\x12user_store_account\x18\x01 \x01(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\x06\xbaH\x03\xc8\x01\x01R\x10userStoreAccount\x12\x16\n\x06joined\x18\x02 \x01(\x08R\x06joined2\xba\x05\n\x0e\x41\x63\x63ountService\x12\x81\x01\n\x13GetUserStoreAccount\x12\x31.cartsnitch.account.v1.GetUserStoreAccountRequest\x1a\x32.cartsnitch.account.v1.GetUserStoreAccountResponse\"\x03\x90\x02\x01\x12\x87\x01\n\x15ListUserStoreAccounts\x12\x33.cartsnitch.account.v1.ListUserStoreAccountsRequest\x1a\x34.cartsnitch.account.v1.ListUserStoreAccountsResponse\"\x03\x90\x02\x01\x12\x8d\x01\n\x17\x43onnectUserStoreAccount\x12\x35.cartsnitch.account.v1.ConnectUserStoreAccountRequest\x1a\x36.cartsnitch.account.v1.ConnectUserStoreAccountResponse\"\x03\x90\x02\x02\x12\x96\x01\n\x1a\x44isconnectUserStoreAccount\x12\x38.cartsnitch.account.v1.DisconnectUserStoreAccountRequest\x1a\x39.cartsnitch.account.v1.DisconnectUserStoreAccountResponse\"\x03\x90\x02\x02\x12i\n\x0bRequestSync\x12).cartsnitch.account.v1.RequestSyncRequest\x1a*.cartsnitch.account.v1.RequestSyncResponse\"\x03\x90\x02\x02\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cartsnitch/account/v1/account_service.proto\x12\x15\x63\x61rtsnitch.account.v1\x1a.cartsnitch/account/v1/user_store_account.proto\x1a#cartsnitch/options/v1/service.proto\"\x88\x01\n\x1aGetUserStoreAccountRequest\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\"|\n\x1bGetUserStoreAccountResponse\x12]\n\x12user_store_account\x18\x01 \x01(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\x06\xbaH\x03\xc8\x01\x01R\x10userStoreAccount\"\xdd\x01\n\x1cListUserStoreAccountsRequest\x12k\n\x07user_id\x18\x01 \x01(\tBR\xbaHOr\x04\x10\x01\x18@\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x06userId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xb5\x01\n\x1dListUserStoreAccountsResponse\x12\x62\n\x13user_store_accounts\x18\x01 \x03(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x11userStoreAccounts\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"\x84\x02\n\x1e\x43onnectUserStoreAccountRequest\x12k\n\x07user_id\x18\x01 \x01(\tBR\xbaHOr\x04\x10\x01\x18@\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x06userId\x12u\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\"\x9a\x01\n\x1f\x43onnectUserStoreAccountResponse\x12]\n\x12user_store_account\x18\x01 \x01(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\x06\xbaH\x03\xc8\x01\x01R\x10userStoreAccount\x12\x18\n\x07\x63reated\x18\x02 \x01(\x08R\x07\x63reated\"\x8f\x01\n!DisconnectUserStoreAccountRequest\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\">\n\"DisconnectUserStoreAccountResponse\x12\x18\n\x07removed\x18\x01 \x01(\x08R\x07removed\"\xa4\x01\n\x12RequestSyncRequest\x12\x8d\x01\n\x15user_store_account_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x12userStoreAccountId\"\x8c\x01\n\x13RequestSyncResponse\x12]\n\x12user_store_account\x18\x01 \x01(\x0b\x32\'.cartsnitch.account.v1.UserStoreAccountB\x06\xbaH\x03\xc8\x01\x01R\x10userStoreAccount\x12\x16\n\x06joined\x18\x02 \x01(\x08R\x06joined2\xba\x05\n\x0e\x41\x63\x63ountService\x12\x81\x01\n\x13GetUserStoreAccount\x12\x31.cartsnitch.account.v1.GetUserStoreAccountRequest\x1a\x32.cartsnitch.account.v1.GetUserStoreAccountResponse\"\x03\x90\x02\x01\x12\x87\x01\n\x15ListUserStoreAccounts\x12\x33.cartsnitch.account.v1.ListUserStoreAccountsRequest\x1a\x34.cartsnitch.account.v1.ListUserStoreAccountsResponse\"\x03\x90\x02\x01\x12\x8d\x01\n\x17\x43onnectUserStoreAccount\x12\x35.cartsnitch.account.v1.ConnectUserStoreAccountRequest\x1a\x36.cartsnitch.account.v1.ConnectUserStoreAccountResponse\"\x03\x90\x02\x02\x12\x96\x01\n\x1a\x44isconnectUserStoreAccount\x12\x38.cartsnitch.account.v1.DisconnectUserStoreAccountRequest\x1a\x39.cartsnitch.account.v1.DisconnectUserStoreAccountResponse\"\x03\x90\x02\x02\x12i\n\x0bRequestSync\x12).cartsnitch.account.v1.RequestSyncRequest\x1a*.cartsnitch.account.v1.RequestSyncResponse\"\x03\x90\x02\x02\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.account.v1.accou
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETUSERSTOREACCOUNTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETUSERSTOREACCOUNTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETUSERSTOREACCOUNTREQUEST'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_GETUSERSTOREACCOUNTRESPONSE'].fields_by_name['user_store_account']._loaded_options = None
   _globals['_GETUSERSTOREACCOUNTRESPONSE'].fields_by_name['user_store_account']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LISTUSERSTOREACCOUNTSREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_LISTUSERSTOREACCOUNTSREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_LISTUSERSTOREACCOUNTSREQUEST'].fields_by_name['user_id']._serialized_options = b'\272HOr\004\020\001\030@\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_LISTUSERSTOREACCOUNTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTUSERSTOREACCOUNTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTUSERSTOREACCOUNTSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -48,15 +48,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUSERSTOREACCOUNTSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTUSERSTOREACCOUNTSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_CONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_CONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_CONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['user_id']._serialized_options = b'\272HOr\004\020\001\030@\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_CONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_CONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_CONNECTUSERSTOREACCOUNTRESPONSE'].fields_by_name['user_store_account']._loaded_options = None
   _globals['_CONNECTUSERSTOREACCOUNTRESPONSE'].fields_by_name['user_store_account']._serialized_options = b'\272H\003\310\001\001'
   _globals['_DISCONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_DISCONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DISCONNECTUSERSTOREACCOUNTREQUEST'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_REQUESTSYNCREQUEST'].fields_by_name['user_store_account_id']._loaded_options = None
-  _globals['_REQUESTSYNCREQUEST'].fields_by_name['user_store_account_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_REQUESTSYNCREQUEST'].fields_by_name['user_store_account_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_REQUESTSYNCRESPONSE'].fields_by_name['user_store_account']._loaded_options = None
   _globals['_REQUESTSYNCRESPONSE'].fields_by_name['user_store_account']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ACCOUNTSERVICE']._loaded_options = None
@@ -71,26 +71,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSERVICE'].methods_by_name['DisconnectUserStoreAccount']._serialized_options = b'\220\002\002'
   _globals['_ACCOUNTSERVICE'].methods_by_name['RequestSync']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['RequestSync']._serialized_options = b'\220\002\002'
-  _globals['_GETUSERSTOREACCOUNTREQUEST']._serialized_start=155
-  _globals['_GETUSERSTOREACCOUNTREQUEST']._serialized_end=209
-  _globals['_GETUSERSTOREACCOUNTRESPONSE']._serialized_start=211
-  _globals['_GETUSERSTOREACCOUNTRESPONSE']._serialized_end=335
-  _globals['_LISTUSERSTOREACCOUNTSREQUEST']._serialized_start=338
-  _globals['_LISTUSERSTOREACCOUNTSREQUEST']._serialized_end=486
-  _globals['_LISTUSERSTOREACCOUNTSRESPONSE']._serialized_start=489
-  _globals['_LISTUSERSTOREACCOUNTSRESPONSE']._serialized_end=670
-  _globals['_CONNECTUSERSTOREACCOUNTREQUEST']._serialized_start=672
-  _globals['_CONNECTUSERSTOREACCOUNTREQUEST']._serialized_end=777
-  _globals['_CONNECTUSERSTOREACCOUNTRESPONSE']._serialized_start=780
-  _globals['_CONNECTUSERSTOREACCOUNTRESPONSE']._serialized_end=934
-  _globals['_DISCONNECTUSERSTOREACCOUNTREQUEST']._serialized_start=936
-  _globals['_DISCONNECTUSERSTOREACCOUNTREQUEST']._serialized_end=997
-  _globals['_DISCONNECTUSERSTOREACCOUNTRESPONSE']._serialized_start=999
-  _globals['_DISCONNECTUSERSTOREACCOUNTRESPONSE']._serialized_end=1061
-  _globals['_REQUESTSYNCREQUEST']._serialized_start=1063
-  _globals['_REQUESTSYNCREQUEST']._serialized_end=1144
-  _globals['_REQUESTSYNCRESPONSE']._serialized_start=1147
-  _globals['_REQUESTSYNCRESPONSE']._serialized_end=1287
-  _globals['_ACCOUNTSERVICE']._serialized_start=1290
-  _globals['_ACCOUNTSERVICE']._serialized_end=1988
+  _globals['_GETUSERSTOREACCOUNTREQUEST']._serialized_start=156
+  _globals['_GETUSERSTOREACCOUNTREQUEST']._serialized_end=292
+  _globals['_GETUSERSTOREACCOUNTRESPONSE']._serialized_start=294
+  _globals['_GETUSERSTOREACCOUNTRESPONSE']._serialized_end=418
+  _globals['_LISTUSERSTOREACCOUNTSREQUEST']._serialized_start=421
+  _globals['_LISTUSERSTOREACCOUNTSREQUEST']._serialized_end=642
+  _globals['_LISTUSERSTOREACCOUNTSRESPONSE']._serialized_start=645
+  _globals['_LISTUSERSTOREACCOUNTSRESPONSE']._serialized_end=826
+  _globals['_CONNECTUSERSTOREACCOUNTREQUEST']._serialized_start=829
+  _globals['_CONNECTUSERSTOREACCOUNTREQUEST']._serialized_end=1089
+  _globals['_CONNECTUSERSTOREACCOUNTRESPONSE']._serialized_start=1092
+  _globals['_CONNECTUSERSTOREACCOUNTRESPONSE']._serialized_end=1246
+  _globals['_DISCONNECTUSERSTOREACCOUNTREQUEST']._serialized_start=1249
+  _globals['_DISCONNECTUSERSTOREACCOUNTREQUEST']._serialized_end=1392
+  _globals['_DISCONNECTUSERSTOREACCOUNTRESPONSE']._serialized_start=1394
+  _globals['_DISCONNECTUSERSTOREACCOUNTRESPONSE']._serialized_end=1456
+  _globals['_REQUESTSYNCREQUEST']._serialized_start=1459
+  _globals['_REQUESTSYNCREQUEST']._serialized_end=1623
+  _globals['_REQUESTSYNCRESPONSE']._serialized_start=1626
+  _globals['_REQUESTSYNCRESPONSE']._serialized_end=1766
+  _globals['_ACCOUNTSERVICE']._serialized_start=1769
+  _globals['_ACCOUNTSERVICE']._serialized_end=2467
 # @@protoc_insertion_point(module_scope)

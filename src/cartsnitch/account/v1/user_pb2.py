@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cartsnitch/account/v1/user.proto\x12\x15\x63\x61rtsnitch.account.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\x02\n\x04User\x12\x19\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\x12#\n\x05\x65mail\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x18\xfe\x01`\x01R\x05\x65mail\x12\x35\n\x0c\x64isplay_name\x18\x03 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x10\x01\x18\x80\x01H\x00R\x0b\x64isplayName\x88\x01\x01\x12\x43\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\ncreateTime\x12\x43\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\nupdateTimeB\x0f\n\r_display_nameb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cartsnitch/account/v1/user.proto\x12\x15\x63\x61rtsnitch.account.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x06\n\x04User\x12\x62\n\x02id\x18\x01 \x01(\tBR\xbaHOr\x04\x10\x01\x18@\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x02id\x12#\n\x05\x65mail\x18\x02 \x01(\tB\r\x80\x01\x01\xbaH\x07r\x05\x18\xfe\x01`\x01R\x05\x65mail\x12~\n\x0c\x64isplay_name\x18\x03 \x01(\tBV\x80\x01\x01\xbaHPr\x05\x10\x01\x18\x80\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x00R\x0b\x64isplayName\x88\x01\x01\x12\xa3\x02\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\xe5\x01\xbaH\xe1\x01\xba\x01\xda\x01\n\x12timestamp.storable\x12\x31must be whole microseconds in the years 1 to 9999\x1a\x90\x01this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\xc8\x01\x01R\ncreateTime\x12\xa3\x02\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\xe5\x01\xbaH\xe1\x01\xba\x01\xda\x01\n\x12timestamp.storable\x12\x31must be whole microseconds in the years 1 to 9999\x1a\x90\x01this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\xc8\x01\x01R\nupdateTimeB\x0f\n\r_display_nameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.account.v1.user_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_USER'].fields_by_name['id']._loaded_options = None
-  _globals['_USER'].fields_by_name['id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_USER'].fields_by_name['id']._serialized_options = b'\272HOr\004\020\001\030@\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_USER'].fields_by_name['email']._loaded_options = None
   _globals['_USER'].fields_by_name['email']._serialized_options = b'\200\001\001\272H\007r\005\030\376\001`\001'
   _globals['_USER'].fields_by_name['display_name']._loaded_options = None
-  _globals['_USER'].fields_by_name['display_name']._serialized_options = b'\200\001\001\272H\007r\005\020\001\030\200\001'
+  _globals['_USER'].fields_by_name['display_name']._serialized_options = b'\200\001\001\272HPr\005\020\001\030\200\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_USER'].fields_by_name['create_time']._loaded_options = None
-  _globals['_USER'].fields_by_name['create_time']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_USER'].fields_by_name['create_time']._serialized_options = b'\272H\341\001\272\001\332\001\n\022timestamp.storable\0221must be whole microseconds in the years 1 to 9999\032\220\001this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\310\001\001'
   _globals['_USER'].fields_by_name['update_time']._loaded_options = None
-  _globals['_USER'].fields_by_name['update_time']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_USER'].fields_by_name['update_time']._serialized_options = b'\272H\341\001\272\001\332\001\n\022timestamp.storable\0221must be whole microseconds in the years 1 to 9999\032\220\001this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\310\001\001'
   _globals['_USER']._serialized_start=93
-  _globals['_USER']._serialized_end=373
+  _globals['_USER']._serialized_end=969
 # @@protoc_insertion_point(module_scope)

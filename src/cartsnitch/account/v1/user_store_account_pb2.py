@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.cartsnitch/account/v1/user_store_account.proto\x12\x15\x63\x61rtsnitch.account.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x02\n\x10UserStoreAccount\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12#\n\x08store_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12J\n\x13session_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12@\n\x0elast_sync_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0clastSyncTime\x12H\n\x06status\x18\x06 \x01(\x0e\x32$.cartsnitch.account.v1.AccountStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06status*\x80\x01\n\rAccountStatus\x12\x1e\n\x1a\x41\x43\x43OUNT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43\x43OUNT_STATUS_ACTIVE\x10\x01\x12\x1a\n\x16\x41\x43\x43OUNT_STATUS_EXPIRED\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATUS_ERROR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.cartsnitch/account/v1/user_store_account.proto\x12\x15\x63\x61rtsnitch.account.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x08\n\x10UserStoreAccount\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\x12k\n\x07user_id\x18\x02 \x01(\tBR\xbaHOr\x04\x10\x01\x18@\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x06userId\x12u\n\x08store_id\x18\x03 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\x12\xaf\x02\n\x13session_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\xe2\x01\xbaH\xde\x01\xba\x01\xda\x01\n\x12timestamp.storable\x12\x31must be whole microseconds in the years 1 to 9999\x1a\x90\x01this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')R\x11sessionExpireTime\x12\xa5\x02\n\x0elast_sync_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\xe2\x01\xbaH\xde\x01\xba\x01\xda\x01\n\x12timestamp.storable\x12\x31must be whole microseconds in the years 1 to 9999\x1a\x90\x01this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')R\x0clastSyncTime\x12H\n\x06status\x18\x06 \x01(\x0e\x32$.cartsnitch.account.v1.AccountStatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06status*\x80\x01\n\rAccountStatus\x12\x1e\n\x1a\x41\x43\x43OUNT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43\x43OUNT_STATUS_ACTIVE\x10\x01\x12\x1a\n\x16\x41\x43\x43OUNT_STATUS_EXPIRED\x10\x02\x12\x18\n\x14\x41\x43\x43OUNT_STATUS_ERROR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.account.v1.user_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_USERSTOREACCOUNT'].fields_by_name['id']._loaded_options = None
-  _globals['_USERSTOREACCOUNT'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_USERSTOREACCOUNT'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_USERSTOREACCOUNT'].fields_by_name['user_id']._loaded_options = None
-  _globals['_USERSTOREACCOUNT'].fields_by_name['user_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_USERSTOREACCOUNT'].fields_by_name['user_id']._serialized_options = b'\272HOr\004\020\001\030@\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_USERSTOREACCOUNT'].fields_by_name['store_id']._loaded_options = None
-  _globals['_USERSTOREACCOUNT'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_USERSTOREACCOUNT'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
+  _globals['_USERSTOREACCOUNT'].fields_by_name['session_expire_time']._loaded_options = None
+  _globals['_USERSTOREACCOUNT'].fields_by_name['session_expire_time']._serialized_options = b'\272H\336\001\272\001\332\001\n\022timestamp.storable\0221must be whole microseconds in the years 1 to 9999\032\220\001this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')'
+  _globals['_USERSTOREACCOUNT'].fields_by_name['last_sync_time']._loaded_options = None
+  _globals['_USERSTOREACCOUNT'].fields_by_name['last_sync_time']._serialized_options = b'\272H\336\001\272\001\332\001\n\022timestamp.storable\0221must be whole microseconds in the years 1 to 9999\032\220\001this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')'
   _globals['_USERSTOREACCOUNT'].fields_by_name['status']._loaded_options = None
   _globals['_USERSTOREACCOUNT'].fields_by_name['status']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_ACCOUNTSTATUS']._serialized_start=443
-  _globals['_ACCOUNTSTATUS']._serialized_end=571
+  _globals['_ACCOUNTSTATUS']._serialized_start=1140
+  _globals['_ACCOUNTSTATUS']._serialized_end=1268
   _globals['_USERSTOREACCOUNT']._serialized_start=107
-  _globals['_USERSTOREACCOUNT']._serialized_end=440
+  _globals['_USERSTOREACCOUNT']._serialized_end=1137
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,7 @@ from cartsnitch.catalog.v1 import store_location_pb2 as cartsnitch_dot_catalog_d
 from cartsnitch.options.v1 import service_pb2 as cartsnitch_dot_options_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cartsnitch/catalog/v1/catalog_service.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a.cartsnitch/catalog/v1/normalized_product.proto\x1a*cartsnitch/catalog/v1/product_search.proto\x1a(cartsnitch/catalog/v1/product_size.proto\x1a!cartsnitch/catalog/v1/store.proto\x1a*cartsnitch/catalog/v1/store_location.proto\x1a#cartsnitch/options/v1/service.proto\"e\n\x11ListStoresRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x87\x01\n\x12ListStoresResponse\x12?\n\x06stores\x18\x01 \x03(\x0b\x32\x1c.cartsnitch.catalog.v1.StoreB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x06stores\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"\x92\x01\n\x19ListStoreLocationsRequest\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xa8\x01\n\x1aListStoreLocationsResponse\x12X\n\x0fstore_locations\x18\x01 \x03(\x0b\x32$.cartsnitch.catalog.v1.StoreLocationB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x0estoreLocations\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"-\n\x11GetProductRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\"`\n\x12GetProductResponse\x12J\n\x07product\x18\x01 \x01(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\x06\xbaH\x03\xc8\x01\x01R\x07product\"A\n\x17\x42\x61tchGetProductsRequest\x12&\n\x03ids\x18\x01 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xf4\x03\x18\x01\"\x05r\x03\xb0\x01\x01R\x03ids\"\x97\x01\n\x18\x42\x61tchGetProductsResponse\x12O\n\x08products\x18\x01 \x03(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x08products\x12*\n\x0bmissing_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\nmissingIds\"]\n\x18\x46indProductByCodeRequest\x12\x41\n\x04\x63ode\x18\x01 \x01(\tB-\xbaH*r(\x18\x0e\x32$^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$R\x04\x63ode\"g\n\x19\x46indProductByCodeResponse\x12J\n\x07product\x18\x01 \x01(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\x06\xbaH\x03\xc8\x01\x01R\x07product2\xcd\x06\n\x0e\x43\x61talogService\x12\x66\n\nListStores\x12(.cartsnitch.catalog.v1.ListStoresRequest\x1a).cartsnitch.catalog.v1.ListStoresResponse\"\x03\x90\x02\x01\x12~\n\x12ListStoreLocations\x12\x30.cartsnitch.catalog.v1.ListStoreLocationsRequest\x1a\x31.cartsnitch.catalog.v1.ListStoreLocationsResponse\"\x03\x90\x02\x01\x12\x66\n\nGetProduct\x12(.cartsnitch.catalog.v1.GetProductRequest\x1a).cartsnitch.catalog.v1.GetProductResponse\"\x03\x90\x02\x01\x12x\n\x10\x42\x61tchGetProducts\x12..cartsnitch.catalog.v1.BatchGetProductsRequest\x1a/.cartsnitch.catalog.v1.BatchGetProductsResponse\"\x03\x90\x02\x01\x12{\n\x11\x46indProductByCode\x12/.cartsnitch.catalog.v1.FindProductByCodeRequest\x1a\x30.cartsnitch.catalog.v1.FindProductByCodeResponse\"\x03\x90\x02\x01\x12r\n\x0eSearchProducts\x12,.cartsnitch.catalog.v1.SearchProductsRequest\x1a-.cartsnitch.catalog.v1.SearchProductsResponse\"\x03\x90\x02\x01\x12x\n\x10ListProductSizes\x12..cartsnitch.catalog.v1.ListProductSizesRequest\x1a/.cartsnitch.catalog.v1.ListProductSizesResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cartsnitch/catalog/v1/catalog_service.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a.cartsnitch/catalog/v1/normalized_product.proto\x1a*cartsnitch/catalog/v1/product_search.proto\x1a(cartsnitch/catalog/v1/product_size.proto\x1a!cartsnitch/catalog/v1/store.proto\x1a*cartsnitch/catalog/v1/store_location.proto\x1a#cartsnitch/options/v1/service.proto\"e\n\x11ListStoresRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x87\x01\n\x12ListStoresResponse\x12?\n\x06stores\x18\x01 \x03(\x0b\x32\x1c.cartsnitch.catalog.v1.StoreB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x06stores\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"\xe4\x01\n\x19ListStoreLocationsRequest\x12u\n\x08store_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\xa8\x01\n\x1aListStoreLocationsResponse\x12X\n\x0fstore_locations\x18\x01 \x03(\x0b\x32$.cartsnitch.catalog.v1.StoreLocationB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x0estoreLocations\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"\x7f\n\x11GetProductRequest\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\"`\n\x12GetProductResponse\x12J\n\x07product\x18\x01 \x01(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\x06\xbaH\x03\xc8\x01\x01R\x07product\"\x93\x01\n\x17\x42\x61tchGetProductsRequest\x12x\n\x03ids\x18\x01 \x03(\tBf\xbaHc\x92\x01`\x08\x01\x10\xf4\x03\x18\x01\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x03ids\"\xf1\x01\n\x18\x42\x61tchGetProductsResponse\x12O\n\x08products\x18\x01 \x03(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x08products\x12\x83\x01\n\x0bmissing_ids\x18\x02 \x03(\tBb\xbaH_\x92\x01\\\x10\xf4\x03\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\nmissingIds\"]\n\x18\x46indProductByCodeRequest\x12\x41\n\x04\x63ode\x18\x01 \x01(\tB-\xbaH*r(\x18\x0e\x32$^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$R\x04\x63ode\"g\n\x19\x46indProductByCodeResponse\x12J\n\x07product\x18\x01 \x01(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\x06\xbaH\x03\xc8\x01\x01R\x07product2\xcd\x06\n\x0e\x43\x61talogService\x12\x66\n\nListStores\x12(.cartsnitch.catalog.v1.ListStoresRequest\x1a).cartsnitch.catalog.v1.ListStoresResponse\"\x03\x90\x02\x01\x12~\n\x12ListStoreLocations\x12\x30.cartsnitch.catalog.v1.ListStoreLocationsRequest\x1a\x31.cartsnitch.catalog.v1.ListStoreLocationsResponse\"\x03\x90\x02\x01\x12\x66\n\nGetProduct\x12(.cartsnitch.catalog.v1.GetProductRequest\x1a).cartsnitch.catalog.v1.GetProductResponse\"\x03\x90\x02\x01\x12x\n\x10\x42\x61tchGetProducts\x12..cartsnitch.catalog.v1.BatchGetProductsRequest\x1a/.cartsnitch.catalog.v1.BatchGetProductsResponse\"\x03\x90\x02\x01\x12{\n\x11\x46indProductByCode\x12/.cartsnitch.catalog.v1.FindProductByCodeRequest\x1a\x30.cartsnitch.catalog.v1.FindProductByCodeResponse\"\x03\x90\x02\x01\x12r\n\x0eSearchProducts\x12,.cartsnitch.catalog.v1.SearchProductsRequest\x1a-.cartsnitch.catalog.v1.SearchProductsResponse\"\x03\x90\x02\x01\x12x\n\x10ListProductSizes\x12..cartsnitch.catalog.v1.ListProductSizesRequest\x1a/.cartsnitch.catalog.v1.ListProductSizesResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,7 +46,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSTORESRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTSTORESRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_LISTSTORELOCATIONSREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_LISTSTORELOCATIONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTSTORELOCATIONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTSTORELOCATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTSTORELOCATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTSTORELOCATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -56,15 +56,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSTORELOCATIONSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTSTORELOCATIONSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_GETPRODUCTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETPRODUCTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETPRODUCTREQUEST'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_GETPRODUCTRESPONSE'].fields_by_name['product']._loaded_options = None
   _globals['_GETPRODUCTRESPONSE'].fields_by_name['product']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BATCHGETPRODUCTSREQUEST'].fields_by_name['ids']._loaded_options = None
-  _globals['_BATCHGETPRODUCTSREQUEST'].fields_by_name['ids']._serialized_options = b'\272H\021\222\001\016\010\001\020\364\003\030\001\"\005r\003\260\001\001'
+  _globals['_BATCHGETPRODUCTSREQUEST'].fields_by_name['ids']._serialized_options = b'\272Hc\222\001`\010\001\020\364\003\030\001\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_BATCHGETPRODUCTSRESPONSE'].fields_by_name['products']._loaded_options = None
   _globals['_BATCHGETPRODUCTSRESPONSE'].fields_by_name['products']._serialized_options = b'\272H\006\222\001\003\020\364\003'
   _globals['_BATCHGETPRODUCTSRESPONSE'].fields_by_name['missing_ids']._loaded_options = None
-  _globals['_BATCHGETPRODUCTSRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H\006\222\001\003\020\364\003'
+  _globals['_BATCHGETPRODUCTSRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H_\222\001\\\020\364\003\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_FINDPRODUCTBYCODEREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_FINDPRODUCTBYCODEREQUEST'].fields_by_name['code']._serialized_options = b'\272H*r(\030\0162$^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$'
   _globals['_FINDPRODUCTBYCODERESPONSE'].fields_by_name['product']._loaded_options = None
@@ -90,21 +90,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSTORESRESPONSE']._serialized_start=424
   _globals['_LISTSTORESRESPONSE']._serialized_end=559
   _globals['_LISTSTORELOCATIONSREQUEST']._serialized_start=562
-  _globals['_LISTSTORELOCATIONSREQUEST']._serialized_end=708
-  _globals['_LISTSTORELOCATIONSRESPONSE']._serialized_start=711
-  _globals['_LISTSTORELOCATIONSRESPONSE']._serialized_end=879
-  _globals['_GETPRODUCTREQUEST']._serialized_start=881
-  _globals['_GETPRODUCTREQUEST']._serialized_end=926
-  _globals['_GETPRODUCTRESPONSE']._serialized_start=928
-  _globals['_GETPRODUCTRESPONSE']._serialized_end=1024
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=1026
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=1091
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=1094
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=1245
-  _globals['_FINDPRODUCTBYCODEREQUEST']._serialized_start=1247
-  _globals['_FINDPRODUCTBYCODEREQUEST']._serialized_end=1340
-  _globals['_FINDPRODUCTBYCODERESPONSE']._serialized_start=1342
-  _globals['_FINDPRODUCTBYCODERESPONSE']._serialized_end=1445
-  _globals['_CATALOGSERVICE']._serialized_start=1448
-  _globals['_CATALOGSERVICE']._serialized_end=2293
+  _globals['_LISTSTORELOCATIONSREQUEST']._serialized_end=790
+  _globals['_LISTSTORELOCATIONSRESPONSE']._serialized_start=793
+  _globals['_LISTSTORELOCATIONSRESPONSE']._serialized_end=961
+  _globals['_GETPRODUCTREQUEST']._serialized_start=963
+  _globals['_GETPRODUCTREQUEST']._serialized_end=1090
+  _globals['_GETPRODUCTRESPONSE']._serialized_start=1092
+  _globals['_GETPRODUCTRESPONSE']._serialized_end=1188
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=1191
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=1338
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=1341
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=1582
+  _globals['_FINDPRODUCTBYCODEREQUEST']._serialized_start=1584
+  _globals['_FINDPRODUCTBYCODEREQUEST']._serialized_end=1677
+  _globals['_FINDPRODUCTBYCODERESPONSE']._serialized_start=1679
+  _globals['_FINDPRODUCTBYCODERESPONSE']._serialized_end=1782
+  _globals['_CATALOGSERVICE']._serialized_start=1785
+  _globals['_CATALOGSERVICE']._serialized_end=2630
 # @@protoc_insertion_point(module_scope)

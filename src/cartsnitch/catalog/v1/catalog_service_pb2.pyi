@@ -254,6 +254,7 @@ class FindProductByCodeRequest(_message.Message):
 
     Unit: digits only: 4 or 5 for a PLU, 8, 12, 13 or 14 for a GTIN. Leading zeros
     carry no meaning: "036000291452" and "0036000291452" are one GTIN.
+    Format only: the check digit is no rule, because retailers print wrong ones.
     """
     def __init__(
         self,

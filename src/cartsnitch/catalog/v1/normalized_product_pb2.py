@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.cartsnitch/catalog/v1/normalized_product.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x05\n\x11NormalizedProduct\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\x31\n\x0e\x63\x61nonical_name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03R\rcanonicalName\x12+\n\x08\x63\x61tegory\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01H\x00R\x08\x63\x61tegory\x88\x01\x01\x12\x31\n\x0bsubcategory\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01H\x01R\x0bsubcategory\x88\x01\x01\x12%\n\x05\x62rand\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01H\x02R\x05\x62rand\x88\x01\x01\x12\"\n\x04size\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 H\x03R\x04size\x88\x01\x01\x12+\n\tsize_unit\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x10H\x04R\x08sizeUnit\x88\x01\x01\x12W\n\x0cupc_variants\x18\x08 \x03(\tB4\xbaH1\x92\x01.\x10\x64\x18\x01\"(r&2$^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$R\x0bupcVariants\x12\x43\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\ncreateTime\x12\x43\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\nupdateTime:x\xbaHu\x1as\n\x17normalized_product.size\x12\x31size and size_unit are set together or not at all\x1a%has(this.size) == has(this.size_unit)B\x0b\n\t_categoryB\x0e\n\x0c_subcategoryB\x08\n\x06_brandB\x07\n\x05_sizeB\x0c\n\n_size_unitb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.cartsnitch/catalog/v1/normalized_product.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\r\n\x11NormalizedProduct\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\x12z\n\x0e\x63\x61nonical_name\x18\x02 \x01(\tBS\xbaHPr\x05\x10\x01\x18\xf4\x03\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\rcanonicalName\x12t\n\x08\x63\x61tegory\x18\x03 \x01(\tBS\xbaHPr\x05\x10\x01\x18\x80\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x00R\x08\x63\x61tegory\x88\x01\x01\x12z\n\x0bsubcategory\x18\x04 \x01(\tBS\xbaHPr\x05\x10\x01\x18\x80\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x01R\x0bsubcategory\x88\x01\x01\x12n\n\x05\x62rand\x18\x05 \x01(\tBS\xbaHPr\x05\x10\x01\x18\x80\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x02R\x05\x62rand\x88\x01\x01\x12k\n\x04size\x18\x06 \x01(\tBR\xbaHOr\x04\x10\x01\x18 \xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x03R\x04size\x88\x01\x01\x12t\n\tsize_unit\x18\x07 \x01(\tBR\xbaHOr\x04\x10\x01\x18\x10\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x04R\x08sizeUnit\x88\x01\x01\x12W\n\x0cupc_variants\x18\x08 \x03(\tB4\xbaH1\x92\x01.\x10\x64\x18\x01\"(r&2$^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$R\x0bupcVariants\x12\xa3\x02\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\xe5\x01\xbaH\xe1\x01\xba\x01\xda\x01\n\x12timestamp.storable\x12\x31must be whole microseconds in the years 1 to 9999\x1a\x90\x01this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\xc8\x01\x01R\ncreateTime\x12\xa3\x02\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\xe5\x01\xbaH\xe1\x01\xba\x01\xda\x01\n\x12timestamp.storable\x12\x31must be whole microseconds in the years 1 to 9999\x1a\x90\x01this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\xc8\x01\x01R\nupdateTime:x\xbaHu\x1as\n\x17normalized_product.size\x12\x31size and size_unit are set together or not at all\x1a%has(this.size) == has(this.size_unit)B\x0b\n\t_categoryB\x0e\n\x0c_subcategoryB\x08\n\x06_brandB\x07\n\x05_sizeB\x0c\n\n_size_unitb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,27 +33,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.catalog.v1.norma
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['id']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['canonical_name']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['canonical_name']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['canonical_name']._serialized_options = b'\272HPr\005\020\001\030\364\003\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['category']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['category']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['category']._serialized_options = b'\272HPr\005\020\001\030\200\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['subcategory']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['subcategory']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['subcategory']._serialized_options = b'\272HPr\005\020\001\030\200\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['brand']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['brand']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['brand']._serialized_options = b'\272HPr\005\020\001\030\200\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['size']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['size']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['size']._serialized_options = b'\272HOr\004\020\001\030 \272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['size_unit']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['size_unit']._serialized_options = b'\272H\006r\004\020\001\030\020'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['size_unit']._serialized_options = b'\272HOr\004\020\001\030\020\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['upc_variants']._loaded_options = None
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['upc_variants']._serialized_options = b'\272H1\222\001.\020d\030\001\"(r&2$^([0-9]{4,5}|[0-9]{8}|[0-9]{12,14})$'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['create_time']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['create_time']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['create_time']._serialized_options = b'\272H\341\001\272\001\332\001\n\022timestamp.storable\0221must be whole microseconds in the years 1 to 9999\032\220\001this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\310\001\001'
   _globals['_NORMALIZEDPRODUCT'].fields_by_name['update_time']._loaded_options = None
-  _globals['_NORMALIZEDPRODUCT'].fields_by_name['update_time']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_NORMALIZEDPRODUCT'].fields_by_name['update_time']._serialized_options = b'\272H\341\001\272\001\332\001\n\022timestamp.storable\0221must be whole microseconds in the years 1 to 9999\032\220\001this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\310\001\001'
   _globals['_NORMALIZEDPRODUCT']._loaded_options = None
   _globals['_NORMALIZEDPRODUCT']._serialized_options = b'\272Hu\032s\n\027normalized_product.size\0221size and size_unit are set together or not at all\032%has(this.size) == has(this.size_unit)'
   _globals['_NORMALIZEDPRODUCT']._serialized_start=107
-  _globals['_NORMALIZEDPRODUCT']._serialized_end=830
+  _globals['_NORMALIZEDPRODUCT']._serialized_end=1800
 # @@protoc_insertion_point(module_scope)

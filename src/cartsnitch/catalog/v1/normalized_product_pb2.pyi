@@ -59,7 +59,8 @@ class NormalizedProduct(_message.Message):
     def upc_variants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Every code that retailers sell the product under: GTINs and PLU codes.
 
-        Unit: digits only. Order: ascending as text, without repeats.
+        Unit: digits only, as in PurchaseItem.upc. Order: ascending as text, without repeats.
+        Format only: the check digit is no rule, because retailers print wrong ones.
         """
 
     @_builtins.property

@@ -26,7 +26,7 @@ from cartsnitch.catalog.v1 import normalized_product_pb2 as cartsnitch_dot_catal
 from cartsnitch.type.v1 import decimal_pb2 as cartsnitch_dot_type_dot_v1_dot_decimal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cartsnitch/catalog/v1/product_search.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a.cartsnitch/catalog/v1/normalized_product.proto\x1a cartsnitch/type/v1/decimal.proto\"\xa7\x02\n\x12ProductSearchMatch\x12J\n\x07product\x18\x01 \x01(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\x06\xbaH\x03\xc8\x01\x01R\x07product\x12\xc4\x01\n\x05score\x18\x02 \x01(\x0b\x32\x1b.cartsnitch.type.v1.DecimalB\x90\x01\xbaH\x8c\x01\xba\x01\x85\x01\n\x13\x64\x65\x63imal.probability\x12\x35must be from 0 to 1, with at most four decimal places\x1a\x37this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')\xc8\x01\x01R\x05score\"\xd6\x02\n\x15SearchProductsRequest\x12 \n\x05query\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03R\x05query\x12\xc8\x01\n\tmin_score\x18\x02 \x01(\x0b\x32\x1b.cartsnitch.type.v1.DecimalB\x8d\x01\xbaH\x89\x01\xba\x01\x85\x01\n\x13\x64\x65\x63imal.probability\x12\x35must be from 0 to 1, with at most four decimal places\x1a\x37this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')R\x08minScore\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x9a\x01\n\x16SearchProductsResponse\x12N\n\x07matches\x18\x01 \x03(\x0b\x32).cartsnitch.catalog.v1.ProductSearchMatchB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07matches\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageTokenb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cartsnitch/catalog/v1/product_search.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a.cartsnitch/catalog/v1/normalized_product.proto\x1a cartsnitch/type/v1/decimal.proto\"\xa7\x02\n\x12ProductSearchMatch\x12J\n\x07product\x18\x01 \x01(\x0b\x32(.cartsnitch.catalog.v1.NormalizedProductB\x06\xbaH\x03\xc8\x01\x01R\x07product\x12\xc4\x01\n\x05score\x18\x02 \x01(\x0b\x32\x1b.cartsnitch.type.v1.DecimalB\x90\x01\xbaH\x8c\x01\xba\x01\x85\x01\n\x13\x64\x65\x63imal.probability\x12\x35must be from 0 to 1, with at most four decimal places\x1a\x37this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')\xc8\x01\x01R\x05score\"\x9f\x03\n\x15SearchProductsRequest\x12i\n\x05query\x18\x01 \x01(\tBS\xbaHPr\x05\x10\x01\x18\xf4\x03\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x05query\x12\xc8\x01\n\tmin_score\x18\x02 \x01(\x0b\x32\x1b.cartsnitch.type.v1.DecimalB\x8d\x01\xbaH\x89\x01\xba\x01\x85\x01\n\x13\x64\x65\x63imal.probability\x12\x35must be from 0 to 1, with at most four decimal places\x1a\x37this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')R\x08minScore\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x9a\x01\n\x16SearchProductsResponse\x12N\n\x07matches\x18\x01 \x03(\x0b\x32).cartsnitch.catalog.v1.ProductSearchMatchB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07matches\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageTokenb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCTSEARCHMATCH'].fields_by_name['score']._loaded_options = None
   _globals['_PRODUCTSEARCHMATCH'].fields_by_name['score']._serialized_options = b'\272H\214\001\272\001\205\001\n\023decimal.probability\0225must be from 0 to 1, with at most four decimal places\0327this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')\310\001\001'
   _globals['_SEARCHPRODUCTSREQUEST'].fields_by_name['query']._loaded_options = None
-  _globals['_SEARCHPRODUCTSREQUEST'].fields_by_name['query']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_SEARCHPRODUCTSREQUEST'].fields_by_name['query']._serialized_options = b'\272HPr\005\020\001\030\364\003\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_SEARCHPRODUCTSREQUEST'].fields_by_name['min_score']._loaded_options = None
   _globals['_SEARCHPRODUCTSREQUEST'].fields_by_name['min_score']._serialized_options = b'\272H\211\001\272\001\205\001\n\023decimal.probability\0225must be from 0 to 1, with at most four decimal places\0327this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')'
   _globals['_SEARCHPRODUCTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -52,7 +52,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCTSEARCHMATCH']._serialized_start=152
   _globals['_PRODUCTSEARCHMATCH']._serialized_end=447
   _globals['_SEARCHPRODUCTSREQUEST']._serialized_start=450
-  _globals['_SEARCHPRODUCTSREQUEST']._serialized_end=792
-  _globals['_SEARCHPRODUCTSRESPONSE']._serialized_start=795
-  _globals['_SEARCHPRODUCTSRESPONSE']._serialized_end=949
+  _globals['_SEARCHPRODUCTSREQUEST']._serialized_end=865
+  _globals['_SEARCHPRODUCTSRESPONSE']._serialized_start=868
+  _globals['_SEARCHPRODUCTSRESPONSE']._serialized_end=1022
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from cartsnitch.type.v1 import date_pb2 as cartsnitch_dot_type_dot_v1_dot_date__
 from cartsnitch.type.v1 import money_pb2 as cartsnitch_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cartsnitch/catalog/v1/product_size.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\x1a\x1e\x63\x61rtsnitch/type/v1/money.proto\"\xc5\x03\n\x0bProductSize\x12<\n\x15normalized_product_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x13normalizedProductId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x45\n\robserved_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\x0cobservedDate\x12\x1d\n\x04size\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\x04size\x12&\n\tsize_unit\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x10R\x08sizeUnit\x12\x90\x01\n\x0bshelf_price\x18\x06 \x01(\x0b\x32\x19.cartsnitch.type.v1.MoneyBT\xbaHQ\xba\x01N\n\x12money.not_negative\x12\x14must not be negative\x1a\"this.units >= 0 && this.nanos >= 0R\nshelfPrice\x12\x32\n\x10purchase_item_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0epurchaseItemId\"\xd4\x04\n\x17ListProductSizesRequest\x12<\n\x15normalized_product_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x13normalizedProductId\x12(\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07storeId\x88\x01\x01\x12\x35\n\tfrom_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.dayB\x0b\n\t_store_id\"\x91\x01\n\x18ListProductSizesResponse\x12\x43\n\x05sizes\x18\x01 \x03(\x0b\x32\".cartsnitch.catalog.v1.ProductSizeB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x05sizes\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageTokenb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cartsnitch/catalog/v1/product_size.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\x1a\x1e\x63\x61rtsnitch/type/v1/money.proto\"\x8d\x08\n\x0bProductSize\x12\x8e\x01\n\x15normalized_product_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x13normalizedProductId\x12u\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\x12\x45\n\robserved_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\x0cobservedDate\x12\x66\n\x04size\x18\x04 \x01(\tBR\xbaHOr\x04\x10\x01\x18 \xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x04size\x12o\n\tsize_unit\x18\x05 \x01(\tBR\xbaHOr\x04\x10\x01\x18\x10\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x08sizeUnit\x12\xce\x02\n\x0bshelf_price\x18\x06 \x01(\x0b\x32\x19.cartsnitch.type.v1.MoneyB\x91\x02\xbaH\x8d\x02\xba\x01\x89\x02\n\x0bmoney.price\x1a\xf9\x01this.currency_code != \'USD\' ? \'must be in USD\' : this.units < 0 || this.nanos < 0 ? \'must not be negative\' : this.units > 99999999 ? \'must have at most 8 digits before the point\' : this.nanos % 100000 != 0 ? \'must have at most 4 decimal places\' : \'\'R\nshelfPrice\x12\x84\x01\n\x10purchase_item_id\x18\x07 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x0epurchaseItemId\"\xf9\x05\n\x17ListProductSizesRequest\x12\x8e\x01\n\x15normalized_product_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x13normalizedProductId\x12z\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x00R\x07storeId\x88\x01\x01\x12\x35\n\tfrom_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.dayB\x0b\n\t_store_id\"\x91\x01\n\x18ListProductSizesResponse\x12\x43\n\x05sizes\x18\x01 \x03(\x0b\x32\".cartsnitch.catalog.v1.ProductSizeB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x05sizes\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageTokenb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.catalog.v1.produ
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PRODUCTSIZE'].fields_by_name['normalized_product_id']._loaded_options = None
-  _globals['_PRODUCTSIZE'].fields_by_name['normalized_product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PRODUCTSIZE'].fields_by_name['normalized_product_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_PRODUCTSIZE'].fields_by_name['store_id']._loaded_options = None
-  _globals['_PRODUCTSIZE'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PRODUCTSIZE'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_PRODUCTSIZE'].fields_by_name['observed_date']._loaded_options = None
   _globals['_PRODUCTSIZE'].fields_by_name['observed_date']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PRODUCTSIZE'].fields_by_name['size']._loaded_options = None
-  _globals['_PRODUCTSIZE'].fields_by_name['size']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_PRODUCTSIZE'].fields_by_name['size']._serialized_options = b'\272HOr\004\020\001\030 \272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_PRODUCTSIZE'].fields_by_name['size_unit']._loaded_options = None
-  _globals['_PRODUCTSIZE'].fields_by_name['size_unit']._serialized_options = b'\272H\006r\004\020\001\030\020'
+  _globals['_PRODUCTSIZE'].fields_by_name['size_unit']._serialized_options = b'\272HOr\004\020\001\030\020\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_PRODUCTSIZE'].fields_by_name['shelf_price']._loaded_options = None
-  _globals['_PRODUCTSIZE'].fields_by_name['shelf_price']._serialized_options = b'\272HQ\272\001N\n\022money.not_negative\022\024must not be negative\032\"this.units >= 0 && this.nanos >= 0'
+  _globals['_PRODUCTSIZE'].fields_by_name['shelf_price']._serialized_options = b'\272H\215\002\272\001\211\002\n\013money.price\032\371\001this.currency_code != \'USD\' ? \'must be in USD\' : this.units < 0 || this.nanos < 0 ? \'must not be negative\' : this.units > 99999999 ? \'must have at most 8 digits before the point\' : this.nanos % 100000 != 0 ? \'must have at most 4 decimal places\' : \'\''
   _globals['_PRODUCTSIZE'].fields_by_name['purchase_item_id']._loaded_options = None
-  _globals['_PRODUCTSIZE'].fields_by_name['purchase_item_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PRODUCTSIZE'].fields_by_name['purchase_item_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['normalized_product_id']._loaded_options = None
-  _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTPRODUCTSIZESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -62,9 +62,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPRODUCTSIZESRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTPRODUCTSIZESRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_PRODUCTSIZE']._serialized_start=131
-  _globals['_PRODUCTSIZE']._serialized_end=584
-  _globals['_LISTPRODUCTSIZESREQUEST']._serialized_start=587
-  _globals['_LISTPRODUCTSIZESREQUEST']._serialized_end=1183
-  _globals['_LISTPRODUCTSIZESRESPONSE']._serialized_start=1186
-  _globals['_LISTPRODUCTSIZESRESPONSE']._serialized_end=1331
+  _globals['_PRODUCTSIZE']._serialized_end=1168
+  _globals['_LISTPRODUCTSIZESREQUEST']._serialized_start=1171
+  _globals['_LISTPRODUCTSIZESREQUEST']._serialized_end=1932
+  _globals['_LISTPRODUCTSIZESRESPONSE']._serialized_start=1935
+  _globals['_LISTPRODUCTSIZESRESPONSE']._serialized_end=2080
 # @@protoc_insertion_point(module_scope)

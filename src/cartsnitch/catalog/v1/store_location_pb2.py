@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cartsnitch/catalog/v1/store_location.proto\x12\x15\x63\x61rtsnitch.catalog.v1\"\xd2\x03\n\rStoreLocation\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12$\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01R\x07\x61\x64\x64ress\x12\x1e\n\x04\x63ity\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x04\x63ity\x12*\n\x05state\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\n^[A-Z]{2}$\x98\x01\x02R\x05state\x12\x31\n\x03zip\x18\x06 \x01(\tB\x1f\xbaH\x1cr\x1a\x18\n2\x16^[0-9]{5}(-[0-9]{4})?$R\x03zip\x12.\n\x03lat\x18\x07 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0H\x00R\x03lat\x88\x01\x01\x12.\n\x03lng\x18\x08 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0H\x01R\x03lng\x88\x01\x01:m\xbaHj\x1ah\n\x1astore_location.coordinates\x12*lat and lng are set together or not at all\x1a\x1ehas(this.lat) == has(this.lng)B\x06\n\x04_latB\x06\n\x04_lngb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cartsnitch/catalog/v1/store_location.proto\x12\x15\x63\x61rtsnitch.catalog.v1\"\x88\x06\n\rStoreLocation\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\x12u\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\x12m\n\x07\x61\x64\x64ress\x18\x03 \x01(\tBS\xbaHPr\x05\x10\x01\x18\xff\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x07\x61\x64\x64ress\x12g\n\x04\x63ity\x18\x04 \x01(\tBS\xbaHPr\x05\x10\x01\x18\x80\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x04\x63ity\x12*\n\x05state\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\n^[A-Z]{2}$\x98\x01\x02R\x05state\x12\x31\n\x03zip\x18\x06 \x01(\tB\x1f\xbaH\x1cr\x1a\x18\n2\x16^[0-9]{5}(-[0-9]{4})?$R\x03zip\x12.\n\x03lat\x18\x07 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0H\x00R\x03lat\x88\x01\x01\x12.\n\x03lng\x18\x08 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0H\x01R\x03lng\x88\x01\x01:m\xbaHj\x1ah\n\x1astore_location.coordinates\x12*lat and lng are set together or not at all\x1a\x1ehas(this.lat) == has(this.lng)B\x06\n\x04_latB\x06\n\x04_lngb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.catalog.v1.store
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STORELOCATION'].fields_by_name['id']._loaded_options = None
-  _globals['_STORELOCATION'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STORELOCATION'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_STORELOCATION'].fields_by_name['store_id']._loaded_options = None
-  _globals['_STORELOCATION'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STORELOCATION'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_STORELOCATION'].fields_by_name['address']._loaded_options = None
-  _globals['_STORELOCATION'].fields_by_name['address']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
+  _globals['_STORELOCATION'].fields_by_name['address']._serialized_options = b'\272HPr\005\020\001\030\377\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_STORELOCATION'].fields_by_name['city']._loaded_options = None
-  _globals['_STORELOCATION'].fields_by_name['city']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_STORELOCATION'].fields_by_name['city']._serialized_options = b'\272HPr\005\020\001\030\200\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_STORELOCATION'].fields_by_name['state']._loaded_options = None
   _globals['_STORELOCATION'].fields_by_name['state']._serialized_options = b'\272H\021r\0172\n^[A-Z]{2}$\230\001\002'
   _globals['_STORELOCATION'].fields_by_name['zip']._loaded_options = None
@@ -50,5 +50,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORELOCATION']._loaded_options = None
   _globals['_STORELOCATION']._serialized_options = b'\272Hj\032h\n\032store_location.coordinates\022*lat and lng are set together or not at all\032\036has(this.lat) == has(this.lng)'
   _globals['_STORELOCATION']._serialized_start=70
-  _globals['_STORELOCATION']._serialized_end=536
+  _globals['_STORELOCATION']._serialized_end=846
 # @@protoc_insertion_point(module_scope)

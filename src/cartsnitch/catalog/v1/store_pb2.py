@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cartsnitch/catalog/v1/store.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x02\n\x05Store\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\x1e\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x04name\x12@\n\x04slug\x18\x03 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04slug\x12+\n\x08logo_url\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x18\x80\x10\x88\x01\x01H\x00R\x07logoUrl\x88\x01\x01\x12\x31\n\x0bwebsite_url\x18\x05 \x01(\tB\x0b\xbaH\x08r\x06\x18\x80\x10\x88\x01\x01H\x01R\nwebsiteUrl\x88\x01\x01\x12\x43\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\ncreateTimeB\x0b\n\t_logo_urlB\x0e\n\x0c_website_url*l\n\tStoreSlug\x12\x1a\n\x16STORE_SLUG_UNSPECIFIED\x10\x00\x12\x15\n\x11STORE_SLUG_MEIJER\x10\x01\x12\x15\n\x11STORE_SLUG_KROGER\x10\x02\x12\x15\n\x11STORE_SLUG_TARGET\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cartsnitch/catalog/v1/store.proto\x12\x15\x63\x61rtsnitch.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x05\n\x05Store\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\x12g\n\x04name\x18\x02 \x01(\tBS\xbaHPr\x05\x10\x01\x18\x80\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x04name\x12@\n\x04slug\x18\x03 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04slug\x12;\n\x08logo_url\x18\x04 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80\x10\x32\x11^https?://[!-~]+$H\x00R\x07logoUrl\x88\x01\x01\x12\x41\n\x0bwebsite_url\x18\x05 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80\x10\x32\x11^https?://[!-~]+$H\x01R\nwebsiteUrl\x88\x01\x01\x12\xa3\x02\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\xe5\x01\xbaH\xe1\x01\xba\x01\xda\x01\n\x12timestamp.storable\x12\x31must be whole microseconds in the years 1 to 9999\x1a\x90\x01this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\xc8\x01\x01R\ncreateTimeB\x0b\n\t_logo_urlB\x0e\n\x0c_website_url*l\n\tStoreSlug\x12\x1a\n\x16STORE_SLUG_UNSPECIFIED\x10\x00\x12\x15\n\x11STORE_SLUG_MEIJER\x10\x01\x12\x15\n\x11STORE_SLUG_KROGER\x10\x02\x12\x15\n\x11STORE_SLUG_TARGET\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +33,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.catalog.v1.store
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STORE'].fields_by_name['id']._loaded_options = None
-  _globals['_STORE'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STORE'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_STORE'].fields_by_name['name']._loaded_options = None
-  _globals['_STORE'].fields_by_name['name']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_STORE'].fields_by_name['name']._serialized_options = b'\272HPr\005\020\001\030\200\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_STORE'].fields_by_name['slug']._loaded_options = None
   _globals['_STORE'].fields_by_name['slug']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_STORE'].fields_by_name['logo_url']._loaded_options = None
-  _globals['_STORE'].fields_by_name['logo_url']._serialized_options = b'\272H\010r\006\030\200\020\210\001\001'
+  _globals['_STORE'].fields_by_name['logo_url']._serialized_options = b'\272H\030r\026\030\200\0202\021^https?://[!-~]+$'
   _globals['_STORE'].fields_by_name['website_url']._loaded_options = None
-  _globals['_STORE'].fields_by_name['website_url']._serialized_options = b'\272H\010r\006\030\200\020\210\001\001'
+  _globals['_STORE'].fields_by_name['website_url']._serialized_options = b'\272H\030r\026\030\200\0202\021^https?://[!-~]+$'
   _globals['_STORE'].fields_by_name['create_time']._loaded_options = None
-  _globals['_STORE'].fields_by_name['create_time']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_STORESLUG']._serialized_start=421
-  _globals['_STORESLUG']._serialized_end=529
+  _globals['_STORE'].fields_by_name['create_time']._serialized_options = b'\272H\341\001\272\001\332\001\n\022timestamp.storable\0221must be whole microseconds in the years 1 to 9999\032\220\001this >= timestamp(\'0001-01-01T00:00:00Z\') && this <= timestamp(\'9999-12-31T23:59:59.999999Z\') && !string(this).matches(\'[.][0-9]{6}[0-9]*[1-9]\')\310\001\001'
+  _globals['_STORESLUG']._serialized_start=833
+  _globals['_STORESLUG']._serialized_end=941
   _globals['_STORE']._serialized_start=94
-  _globals['_STORE']._serialized_end=419
+  _globals['_STORE']._serialized_end=831
 # @@protoc_insertion_point(module_scope)

@@ -68,9 +68,15 @@ class Store(_message.Message):
     slug: Global___StoreSlug.ValueType
     """Which retailer it is; unique among stores. Immutable."""
     logo_url: _builtins.str
-    """The address of a logo image; unset when there is none."""
+    """The address of a logo image; unset when there is none.
+
+    Unit: an http or https URL in ASCII, so that it is safe to show as a link.
+    """
     website_url: _builtins.str
-    """The address of the retailer's web site; unset when there is none."""
+    """The address of the retailer's web site; unset when there is none.
+
+    Unit: an http or https URL in ASCII, so that it is safe to show as a link.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the row was written. Set by the database."""

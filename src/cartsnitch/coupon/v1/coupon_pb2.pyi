@@ -34,7 +34,7 @@ class _DiscountTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discount
     DISCOUNT_TYPE_FIXED: _DiscountType.ValueType  # 2
     """discount_value dollars off."""
     DISCOUNT_TYPE_BOGO: _DiscountType.ValueType  # 3
-    """Buy one, get one: the second at discount_value percent off, free when unset."""
+    """Buy one, get one: the second at discount_value percent off (0 to 100), free when unset."""
     DISCOUNT_TYPE_BUY_X_GET_Y: _DiscountType.ValueType  # 4
     """Buy some, get some: discount_value of them free; the title says of how many."""
 
@@ -48,7 +48,7 @@ DISCOUNT_TYPE_PERCENT: DiscountType.ValueType  # 1
 DISCOUNT_TYPE_FIXED: DiscountType.ValueType  # 2
 """discount_value dollars off."""
 DISCOUNT_TYPE_BOGO: DiscountType.ValueType  # 3
-"""Buy one, get one: the second at discount_value percent off, free when unset."""
+"""Buy one, get one: the second at discount_value percent off (0 to 100), free when unset."""
 DISCOUNT_TYPE_BUY_X_GET_Y: DiscountType.ValueType  # 4
 """Buy some, get some: discount_value of them free; the title says of how many."""
 Global___DiscountType: _TypeAlias = DiscountType  # noqa: Y015
@@ -93,7 +93,10 @@ class Coupon(_message.Message):
     coupon_code: _builtins.str
     """The code to enter or to scan; unset when there is none."""
     source_url: _builtins.str
-    """Where it was read; unset when it has no page of its own."""
+    """Where it was read; unset when it has no page of its own.
+
+    Unit: an http or https URL in ASCII, so that it is safe to show as a link.
+    """
     @_builtins.property
     def discount_value(self) -> _decimal_pb2.Decimal:
         """By how much; unset when the store does not say.

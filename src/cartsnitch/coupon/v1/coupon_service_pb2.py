@@ -27,7 +27,7 @@ from cartsnitch.options.v1 import service_pb2 as cartsnitch_dot_options_dot_v1_d
 from cartsnitch.type.v1 import date_pb2 as cartsnitch_dot_type_dot_v1_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)cartsnitch/coupon/v1/coupon_service.proto\x12\x14\x63\x61rtsnitch.coupon.v1\x1a!cartsnitch/coupon/v1/coupon.proto\x1a#cartsnitch/options/v1/service.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\",\n\x10GetCouponRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\"Q\n\x11GetCouponResponse\x12<\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\x06\xbaH\x03\xc8\x01\x01R\x06\x63oupon\"@\n\x16\x42\x61tchGetCouponsRequest\x12&\n\x03ids\x18\x01 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xf4\x03\x18\x01\"\x05r\x03\xb0\x01\x01R\x03ids\"\x88\x01\n\x17\x42\x61tchGetCouponsResponse\x12\x41\n\x07\x63oupons\x18\x01 \x03(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12*\n\x0bmissing_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\nmissingIds\"\xc3\x02\n\x18ListActiveCouponsRequest\x12\x41\n\x0b\x61\x63tive_date\x18\x01 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\nactiveDate\x12(\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07storeId\x88\x01\x01\x12\x41\n\x15normalized_product_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x01R\x13normalizedProductId\x88\x01\x01\x12\'\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageTokenB\x0b\n\t_store_idB\x18\n\x16_normalized_product_id\"\x90\x01\n\x19ListActiveCouponsResponse\x12\x41\n\x07\x63oupons\x18\x01 \x03(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken2\xea\x02\n\rCouponService\x12\x61\n\tGetCoupon\x12&.cartsnitch.coupon.v1.GetCouponRequest\x1a\'.cartsnitch.coupon.v1.GetCouponResponse\"\x03\x90\x02\x01\x12s\n\x0f\x42\x61tchGetCoupons\x12,.cartsnitch.coupon.v1.BatchGetCouponsRequest\x1a-.cartsnitch.coupon.v1.BatchGetCouponsResponse\"\x03\x90\x02\x01\x12y\n\x11ListActiveCoupons\x12..cartsnitch.coupon.v1.ListActiveCouponsRequest\x1a/.cartsnitch.coupon.v1.ListActiveCouponsResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)cartsnitch/coupon/v1/coupon_service.proto\x12\x14\x63\x61rtsnitch.coupon.v1\x1a!cartsnitch/coupon/v1/coupon.proto\x1a#cartsnitch/options/v1/service.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\"~\n\x10GetCouponRequest\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\"Q\n\x11GetCouponResponse\x12<\n\x06\x63oupon\x18\x01 \x01(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\x06\xbaH\x03\xc8\x01\x01R\x06\x63oupon\"\x92\x01\n\x16\x42\x61tchGetCouponsRequest\x12x\n\x03ids\x18\x01 \x03(\tBf\xbaHc\x92\x01`\x08\x01\x10\xf4\x03\x18\x01\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x03ids\"\xe2\x01\n\x17\x42\x61tchGetCouponsResponse\x12\x41\n\x07\x63oupons\x18\x01 \x03(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12\x83\x01\n\x0bmissing_ids\x18\x02 \x03(\tBb\xbaH_\x92\x01\\\x10\xf4\x03\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\nmissingIds\"\xe8\x03\n\x18ListActiveCouponsRequest\x12\x41\n\x0b\x61\x63tive_date\x18\x01 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\nactiveDate\x12z\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x00R\x07storeId\x88\x01\x01\x12\x93\x01\n\x15normalized_product_id\x18\x03 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x01R\x13normalizedProductId\x88\x01\x01\x12\'\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageTokenB\x0b\n\t_store_idB\x18\n\x16_normalized_product_id\"\x90\x01\n\x19ListActiveCouponsResponse\x12\x41\n\x07\x63oupons\x18\x01 \x03(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken2\xea\x02\n\rCouponService\x12\x61\n\tGetCoupon\x12&.cartsnitch.coupon.v1.GetCouponRequest\x1a\'.cartsnitch.coupon.v1.GetCouponResponse\"\x03\x90\x02\x01\x12s\n\x0f\x42\x61tchGetCoupons\x12,.cartsnitch.coupon.v1.BatchGetCouponsRequest\x1a-.cartsnitch.coupon.v1.BatchGetCouponsResponse\"\x03\x90\x02\x01\x12y\n\x11ListActiveCoupons\x12..cartsnitch.coupon.v1.ListActiveCouponsRequest\x1a/.cartsnitch.coupon.v1.ListActiveCouponsResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +35,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.coupon.v1.coupon
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETCOUPONREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETCOUPONREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETCOUPONREQUEST'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_GETCOUPONRESPONSE'].fields_by_name['coupon']._loaded_options = None
   _globals['_GETCOUPONRESPONSE'].fields_by_name['coupon']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BATCHGETCOUPONSREQUEST'].fields_by_name['ids']._loaded_options = None
-  _globals['_BATCHGETCOUPONSREQUEST'].fields_by_name['ids']._serialized_options = b'\272H\021\222\001\016\010\001\020\364\003\030\001\"\005r\003\260\001\001'
+  _globals['_BATCHGETCOUPONSREQUEST'].fields_by_name['ids']._serialized_options = b'\272Hc\222\001`\010\001\020\364\003\030\001\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_BATCHGETCOUPONSRESPONSE'].fields_by_name['coupons']._loaded_options = None
   _globals['_BATCHGETCOUPONSRESPONSE'].fields_by_name['coupons']._serialized_options = b'\272H\006\222\001\003\020\364\003'
   _globals['_BATCHGETCOUPONSRESPONSE'].fields_by_name['missing_ids']._loaded_options = None
-  _globals['_BATCHGETCOUPONSRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H\006\222\001\003\020\364\003'
+  _globals['_BATCHGETCOUPONSRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H_\222\001\\\020\364\003\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['active_date']._loaded_options = None
   _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['active_date']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['normalized_product_id']._loaded_options = None
-  _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTACTIVECOUPONSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -67,17 +67,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUPONSERVICE'].methods_by_name['ListActiveCoupons']._loaded_options = None
   _globals['_COUPONSERVICE'].methods_by_name['ListActiveCoupons']._serialized_options = b'\220\002\001'
   _globals['_GETCOUPONREQUEST']._serialized_start=170
-  _globals['_GETCOUPONREQUEST']._serialized_end=214
-  _globals['_GETCOUPONRESPONSE']._serialized_start=216
-  _globals['_GETCOUPONRESPONSE']._serialized_end=297
-  _globals['_BATCHGETCOUPONSREQUEST']._serialized_start=299
-  _globals['_BATCHGETCOUPONSREQUEST']._serialized_end=363
-  _globals['_BATCHGETCOUPONSRESPONSE']._serialized_start=366
-  _globals['_BATCHGETCOUPONSRESPONSE']._serialized_end=502
-  _globals['_LISTACTIVECOUPONSREQUEST']._serialized_start=505
-  _globals['_LISTACTIVECOUPONSREQUEST']._serialized_end=828
-  _globals['_LISTACTIVECOUPONSRESPONSE']._serialized_start=831
-  _globals['_LISTACTIVECOUPONSRESPONSE']._serialized_end=975
-  _globals['_COUPONSERVICE']._serialized_start=978
-  _globals['_COUPONSERVICE']._serialized_end=1340
+  _globals['_GETCOUPONREQUEST']._serialized_end=296
+  _globals['_GETCOUPONRESPONSE']._serialized_start=298
+  _globals['_GETCOUPONRESPONSE']._serialized_end=379
+  _globals['_BATCHGETCOUPONSREQUEST']._serialized_start=382
+  _globals['_BATCHGETCOUPONSREQUEST']._serialized_end=528
+  _globals['_BATCHGETCOUPONSRESPONSE']._serialized_start=531
+  _globals['_BATCHGETCOUPONSRESPONSE']._serialized_end=757
+  _globals['_LISTACTIVECOUPONSREQUEST']._serialized_start=760
+  _globals['_LISTACTIVECOUPONSREQUEST']._serialized_end=1248
+  _globals['_LISTACTIVECOUPONSRESPONSE']._serialized_start=1251
+  _globals['_LISTACTIVECOUPONSRESPONSE']._serialized_end=1395
+  _globals['_COUPONSERVICE']._serialized_start=1398
+  _globals['_COUPONSERVICE']._serialized_end=1760
 # @@protoc_insertion_point(module_scope)

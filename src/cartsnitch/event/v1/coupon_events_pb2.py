@@ -27,7 +27,7 @@ from cartsnitch.coupon.v1 import coupon_pb2 as cartsnitch_dot_coupon_dot_v1_dot_
 from cartsnitch.options.v1 import event_pb2 as cartsnitch_dot_options_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cartsnitch/event/v1/coupon_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/catalog/v1/store.proto\x1a!cartsnitch/coupon/v1/coupon.proto\x1a!cartsnitch/options/v1/event.proto\"\xae\x03\n\x0e\x43ouponsUpdated\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x42\n\x05store\x18\x02 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05store\x12\x41\n\x07\x63oupons\x18\x03 \x03(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12@\n\x12removed_coupon_ids\x18\x04 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xf4\x03\x18\x01\"\x05r\x03\xb0\x01\x01R\x10removedCouponIds:\xad\x01\x8a\xb5\x18\x1f\n\x1a\x63\x61rtsnitch.coupons.updated\x12\x01\x05\xbaH\x86\x01\x1a\x83\x01\n\x19\x63oupons_updated.not_empty\x12.at least one coupon is new, changed or removed\x1a\x36size(this.coupons) + size(this.removed_coupon_ids) > 0b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'cartsnitch/event/v1/coupon_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/catalog/v1/store.proto\x1a!cartsnitch/coupon/v1/coupon.proto\x1a!cartsnitch/options/v1/event.proto\"\xd3\x04\n\x0e\x43ouponsUpdated\x12u\n\x08store_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\x12\x42\n\x05store\x18\x02 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05store\x12\x41\n\x07\x63oupons\x18\x03 \x03(\x0b\x32\x1c.cartsnitch.coupon.v1.CouponB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x07\x63oupons\x12\x92\x01\n\x12removed_coupon_ids\x18\x04 \x03(\tBd\xbaHa\x92\x01^\x10\xf4\x03\x18\x01\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x10removedCouponIds:\xad\x01\x8a\xb5\x18\x1f\n\x1a\x63\x61rtsnitch.coupons.updated\x12\x01\x05\xbaH\x86\x01\x1a\x83\x01\n\x19\x63oupons_updated.not_empty\x12.at least one coupon is new, changed or removed\x1a\x36size(this.coupons) + size(this.removed_coupon_ids) > 0b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,15 +35,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.event.v1.coupon_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COUPONSUPDATED'].fields_by_name['store_id']._loaded_options = None
-  _globals['_COUPONSUPDATED'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_COUPONSUPDATED'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_COUPONSUPDATED'].fields_by_name['store']._loaded_options = None
   _globals['_COUPONSUPDATED'].fields_by_name['store']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_COUPONSUPDATED'].fields_by_name['coupons']._loaded_options = None
   _globals['_COUPONSUPDATED'].fields_by_name['coupons']._serialized_options = b'\272H\006\222\001\003\020\364\003'
   _globals['_COUPONSUPDATED'].fields_by_name['removed_coupon_ids']._loaded_options = None
-  _globals['_COUPONSUPDATED'].fields_by_name['removed_coupon_ids']._serialized_options = b'\272H\017\222\001\014\020\364\003\030\001\"\005r\003\260\001\001'
+  _globals['_COUPONSUPDATED'].fields_by_name['removed_coupon_ids']._serialized_options = b'\272Ha\222\001^\020\364\003\030\001\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_COUPONSUPDATED']._loaded_options = None
   _globals['_COUPONSUPDATED']._serialized_options = b'\212\265\030\037\n\032cartsnitch.coupons.updated\022\001\005\272H\206\001\032\203\001\n\031coupons_updated.not_empty\022.at least one coupon is new, changed or removed\0326size(this.coupons) + size(this.removed_coupon_ids) > 0'
   _globals['_COUPONSUPDATED']._serialized_start=170
-  _globals['_COUPONSUPDATED']._serialized_end=600
+  _globals['_COUPONSUPDATED']._serialized_end=765
 # @@protoc_insertion_point(module_scope)

@@ -122,7 +122,7 @@ class PriceIncreaseDetected(_message.Message):
     def increase_ratio(self) -> _decimal_pb2.Decimal:
         """The rise as a share of previous_price; unset when that was zero.
 
-        Unit: a ratio, with four decimal places; 0.125 is 12.5 percent.
+        Unit: a ratio, rounded half to even to four decimal places; 0.125 is 12.5 percent.
         """
 
     def __init__(

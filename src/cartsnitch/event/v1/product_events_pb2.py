@@ -29,7 +29,7 @@ from cartsnitch.type.v1 import decimal_pb2 as cartsnitch_dot_type_dot_v1_dot_dec
 from cartsnitch.type.v1 import money_pb2 as cartsnitch_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cartsnitch/event/v1/product_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/catalog/v1/store.proto\x1a!cartsnitch/options/v1/event.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\x1a cartsnitch/type/v1/decimal.proto\x1a\x1e\x63\x61rtsnitch/type/v1/money.proto\"\xf0\x01\n\x12ProductsNormalized\x12#\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x42\n\x05store\x18\x02 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05store\x12H\n\x07matches\x18\x03 \x03(\x0b\x32!.cartsnitch.event.v1.ProductMatchB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x07matches:\'\x8a\xb5\x18#\n\x1e\x63\x61rtsnitch.products.normalized\x12\x01\x02\"\xa9\x07\n\x0cProductMatch\x12\x32\n\x10purchase_item_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0epurchaseItemId\x12<\n\x15normalized_product_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x13normalizedProductId\x12\x44\n\x06method\x18\x03 \x01(\x0e\x32 .cartsnitch.event.v1.MatchMethodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06method\x12\xce\x01\n\nconfidence\x18\x04 \x01(\x0b\x32\x1b.cartsnitch.type.v1.DecimalB\x90\x01\xbaH\x8c\x01\xba\x01\x85\x01\n\x13\x64\x65\x63imal.probability\x12\x35must be from 0 to 1, with at most four decimal places\x1a\x37this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')\xc8\x01\x01R\nconfidence\x12\x45\n\rpurchase_date\x18\x05 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\x0cpurchaseDate\x12\x33\n\robserved_size\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 H\x00R\x0cobservedSize\x88\x01\x01\x12<\n\x12observed_size_unit\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x10H\x01R\x10observedSizeUnit\x88\x01\x01\x12\x90\x01\n\x0bshelf_price\x18\x08 \x01(\x0b\x32\x19.cartsnitch.type.v1.MoneyBT\xbaHQ\xba\x01N\n\x12money.not_negative\x12\x14must not be negative\x1a\"this.units >= 0 && this.nanos >= 0R\nshelfPrice:\x99\x01\xbaH\x95\x01\x1a\x92\x01\n\x12product_match.size\x12\x43observed_size and observed_size_unit are set together or not at all\x1a\x37has(this.observed_size) == has(this.observed_size_unit)B\x10\n\x0e_observed_sizeB\x15\n\x13_observed_size_unit*o\n\x0bMatchMethod\x12\x1c\n\x18MATCH_METHOD_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_METHOD_GTIN\x10\x01\x12\x14\n\x10MATCH_METHOD_PLU\x10\x02\x12\x15\n\x11MATCH_METHOD_NAME\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cartsnitch/event/v1/product_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/catalog/v1/store.proto\x1a!cartsnitch/options/v1/event.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\x1a cartsnitch/type/v1/decimal.proto\x1a\x1e\x63\x61rtsnitch/type/v1/money.proto\"\xc2\x02\n\x12ProductsNormalized\x12u\n\x08store_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\x12\x42\n\x05store\x18\x02 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05store\x12H\n\x07matches\x18\x03 \x03(\x0b\x32!.cartsnitch.event.v1.ProductMatchB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x07matches:\'\x8a\xb5\x18#\n\x1e\x63\x61rtsnitch.products.normalized\x12\x01\x02\"\xa0\x0b\n\x0cProductMatch\x12\x84\x01\n\x10purchase_item_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x0epurchaseItemId\x12\x8e\x01\n\x15normalized_product_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x13normalizedProductId\x12\x44\n\x06method\x18\x03 \x01(\x0e\x32 .cartsnitch.event.v1.MatchMethodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06method\x12\xce\x01\n\nconfidence\x18\x04 \x01(\x0b\x32\x1b.cartsnitch.type.v1.DecimalB\x90\x01\xbaH\x8c\x01\xba\x01\x85\x01\n\x13\x64\x65\x63imal.probability\x12\x35must be from 0 to 1, with at most four decimal places\x1a\x37this.value.matches(\'^(0([.][0-9]{1,4}0*)?|1([.]0+)?)$\')\xc8\x01\x01R\nconfidence\x12\x45\n\rpurchase_date\x18\x05 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\x0cpurchaseDate\x12|\n\robserved_size\x18\x06 \x01(\tBR\xbaHOr\x04\x10\x01\x18 \xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x00R\x0cobservedSize\x88\x01\x01\x12\x85\x01\n\x12observed_size_unit\x18\x07 \x01(\tBR\xbaHOr\x04\x10\x01\x18\x10\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')H\x01R\x10observedSizeUnit\x88\x01\x01\x12\xce\x02\n\x0bshelf_price\x18\x08 \x01(\x0b\x32\x19.cartsnitch.type.v1.MoneyB\x91\x02\xbaH\x8d\x02\xba\x01\x89\x02\n\x0bmoney.price\x1a\xf9\x01this.currency_code != \'USD\' ? \'must be in USD\' : this.units < 0 || this.nanos < 0 ? \'must not be negative\' : this.units > 99999999 ? \'must have at most 8 digits before the point\' : this.nanos % 100000 != 0 ? \'must have at most 4 decimal places\' : \'\'R\nshelfPrice:\x99\x01\xbaH\x95\x01\x1a\x92\x01\n\x12product_match.size\x12\x43observed_size and observed_size_unit are set together or not at all\x1a\x37has(this.observed_size) == has(this.observed_size_unit)B\x10\n\x0e_observed_sizeB\x15\n\x13_observed_size_unit*o\n\x0bMatchMethod\x12\x1c\n\x18MATCH_METHOD_UNSPECIFIED\x10\x00\x12\x15\n\x11MATCH_METHOD_GTIN\x10\x01\x12\x14\n\x10MATCH_METHOD_PLU\x10\x02\x12\x15\n\x11MATCH_METHOD_NAME\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.event.v1.product
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PRODUCTSNORMALIZED'].fields_by_name['store_id']._loaded_options = None
-  _globals['_PRODUCTSNORMALIZED'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PRODUCTSNORMALIZED'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_PRODUCTSNORMALIZED'].fields_by_name['store']._loaded_options = None
   _globals['_PRODUCTSNORMALIZED'].fields_by_name['store']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_PRODUCTSNORMALIZED'].fields_by_name['matches']._loaded_options = None
@@ -45,9 +45,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCTSNORMALIZED']._loaded_options = None
   _globals['_PRODUCTSNORMALIZED']._serialized_options = b'\212\265\030#\n\036cartsnitch.products.normalized\022\001\002'
   _globals['_PRODUCTMATCH'].fields_by_name['purchase_item_id']._loaded_options = None
-  _globals['_PRODUCTMATCH'].fields_by_name['purchase_item_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PRODUCTMATCH'].fields_by_name['purchase_item_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_PRODUCTMATCH'].fields_by_name['normalized_product_id']._loaded_options = None
-  _globals['_PRODUCTMATCH'].fields_by_name['normalized_product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PRODUCTMATCH'].fields_by_name['normalized_product_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_PRODUCTMATCH'].fields_by_name['method']._loaded_options = None
   _globals['_PRODUCTMATCH'].fields_by_name['method']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_PRODUCTMATCH'].fields_by_name['confidence']._loaded_options = None
@@ -55,17 +55,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCTMATCH'].fields_by_name['purchase_date']._loaded_options = None
   _globals['_PRODUCTMATCH'].fields_by_name['purchase_date']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PRODUCTMATCH'].fields_by_name['observed_size']._loaded_options = None
-  _globals['_PRODUCTMATCH'].fields_by_name['observed_size']._serialized_options = b'\272H\006r\004\020\001\030 '
+  _globals['_PRODUCTMATCH'].fields_by_name['observed_size']._serialized_options = b'\272HOr\004\020\001\030 \272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_PRODUCTMATCH'].fields_by_name['observed_size_unit']._loaded_options = None
-  _globals['_PRODUCTMATCH'].fields_by_name['observed_size_unit']._serialized_options = b'\272H\006r\004\020\001\030\020'
+  _globals['_PRODUCTMATCH'].fields_by_name['observed_size_unit']._serialized_options = b'\272HOr\004\020\001\030\020\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_PRODUCTMATCH'].fields_by_name['shelf_price']._loaded_options = None
-  _globals['_PRODUCTMATCH'].fields_by_name['shelf_price']._serialized_options = b'\272HQ\272\001N\n\022money.not_negative\022\024must not be negative\032\"this.units >= 0 && this.nanos >= 0'
+  _globals['_PRODUCTMATCH'].fields_by_name['shelf_price']._serialized_options = b'\272H\215\002\272\001\211\002\n\013money.price\032\371\001this.currency_code != \'USD\' ? \'must be in USD\' : this.units < 0 || this.nanos < 0 ? \'must not be negative\' : this.units > 99999999 ? \'must have at most 8 digits before the point\' : this.nanos % 100000 != 0 ? \'must have at most 4 decimal places\' : \'\''
   _globals['_PRODUCTMATCH']._loaded_options = None
   _globals['_PRODUCTMATCH']._serialized_options = b'\272H\225\001\032\222\001\n\022product_match.size\022Cobserved_size and observed_size_unit are set together or not at all\0327has(this.observed_size) == has(this.observed_size_unit)'
-  _globals['_MATCHMETHOD']._serialized_start=1415
-  _globals['_MATCHMETHOD']._serialized_end=1526
+  _globals['_MATCHMETHOD']._serialized_start=2000
+  _globals['_MATCHMETHOD']._serialized_end=2111
   _globals['_PRODUCTSNORMALIZED']._serialized_start=233
-  _globals['_PRODUCTSNORMALIZED']._serialized_end=473
-  _globals['_PRODUCTMATCH']._serialized_start=476
-  _globals['_PRODUCTMATCH']._serialized_end=1413
+  _globals['_PRODUCTSNORMALIZED']._serialized_end=555
+  _globals['_PRODUCTMATCH']._serialized_start=558
+  _globals['_PRODUCTMATCH']._serialized_end=1998
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from cartsnitch.type.v1 import date_pb2 as cartsnitch_dot_type_dot_v1_dot_date__
 from cartsnitch.type.v1 import money_pb2 as cartsnitch_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cartsnitch/event/v1/receipt_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/catalog/v1/store.proto\x1a!cartsnitch/options/v1/event.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\x1a\x1e\x63\x61rtsnitch/type/v1/money.proto\"\x95\x02\n\x10ReceiptsIngested\x12\"\n\x07user_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12#\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x07storeId\x12\x42\n\x05store\x18\x03 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05store\x12M\n\x08receipts\x18\x04 \x03(\x0b\x32$.cartsnitch.event.v1.IngestedReceiptB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x08receipts:%\x8a\xb5\x18!\n\x1c\x63\x61rtsnitch.receipts.ingested\x12\x01\x02\"\x92\x02\n\x0fIngestedReceipt\x12)\n\x0bpurchase_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\npurchaseId\x12)\n\nreceipt_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\treceiptId\x12\x45\n\rpurchase_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\x0cpurchaseDate\x12\x37\n\x05total\x18\x04 \x01(\x0b\x32\x19.cartsnitch.type.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05total\x12)\n\nitem_count\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x01R\titemCountb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(cartsnitch/event/v1/receipt_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/catalog/v1/store.proto\x1a!cartsnitch/options/v1/event.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\x1a\x1e\x63\x61rtsnitch/type/v1/money.proto\"\xb0\x03\n\x10ReceiptsIngested\x12k\n\x07user_id\x18\x01 \x01(\tBR\xbaHOr\x04\x10\x01\x18@\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x06userId\x12u\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x07storeId\x12\x42\n\x05store\x18\x03 \x01(\x0e\x32 .cartsnitch.catalog.v1.StoreSlugB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05store\x12M\n\x08receipts\x18\x04 \x03(\x0b\x32$.cartsnitch.event.v1.IngestedReceiptB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x08receipts:%\x8a\xb5\x18!\n\x1c\x63\x61rtsnitch.receipts.ingested\x12\x01\x02\"\xbb\x04\n\x0fIngestedReceipt\x12{\n\x0bpurchase_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\npurchaseId\x12r\n\nreceipt_id\x18\x02 \x01(\tBS\xbaHPr\x05\x10\x01\x18\x80\x01\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\treceiptId\x12\x45\n\rpurchase_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\x0cpurchaseDate\x12\xc4\x01\n\x05total\x18\x04 \x01(\x0b\x32\x19.cartsnitch.type.v1.MoneyB\x92\x01\xbaH\x8e\x01\xba\x01\x87\x01\n\x0cmoney.amount\x1awthis.currency_code != \'USD\' ? \'must be in USD\' : this.nanos % 10000000 != 0 ? \'must have at most 2 decimal places\' : \'\'\xc8\x01\x01R\x05total\x12)\n\nitem_count\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x01R\titemCountb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.event.v1.receipt
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECEIPTSINGESTED'].fields_by_name['user_id']._loaded_options = None
-  _globals['_RECEIPTSINGESTED'].fields_by_name['user_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_RECEIPTSINGESTED'].fields_by_name['user_id']._serialized_options = b'\272HOr\004\020\001\030@\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_RECEIPTSINGESTED'].fields_by_name['store_id']._loaded_options = None
-  _globals['_RECEIPTSINGESTED'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RECEIPTSINGESTED'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_RECEIPTSINGESTED'].fields_by_name['store']._loaded_options = None
   _globals['_RECEIPTSINGESTED'].fields_by_name['store']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_RECEIPTSINGESTED'].fields_by_name['receipts']._loaded_options = None
@@ -46,17 +46,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECEIPTSINGESTED']._loaded_options = None
   _globals['_RECEIPTSINGESTED']._serialized_options = b'\212\265\030!\n\034cartsnitch.receipts.ingested\022\001\002'
   _globals['_INGESTEDRECEIPT'].fields_by_name['purchase_id']._loaded_options = None
-  _globals['_INGESTEDRECEIPT'].fields_by_name['purchase_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_INGESTEDRECEIPT'].fields_by_name['purchase_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_INGESTEDRECEIPT'].fields_by_name['receipt_id']._loaded_options = None
-  _globals['_INGESTEDRECEIPT'].fields_by_name['receipt_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_INGESTEDRECEIPT'].fields_by_name['receipt_id']._serialized_options = b'\272HPr\005\020\001\030\200\001\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_INGESTEDRECEIPT'].fields_by_name['purchase_date']._loaded_options = None
   _globals['_INGESTEDRECEIPT'].fields_by_name['purchase_date']._serialized_options = b'\272H\003\310\001\001'
   _globals['_INGESTEDRECEIPT'].fields_by_name['total']._loaded_options = None
-  _globals['_INGESTEDRECEIPT'].fields_by_name['total']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_INGESTEDRECEIPT'].fields_by_name['total']._serialized_options = b'\272H\216\001\272\001\207\001\n\014money.amount\032wthis.currency_code != \'USD\' ? \'must be in USD\' : this.nanos % 10000000 != 0 ? \'must have at most 2 decimal places\' : \'\'\310\001\001'
   _globals['_INGESTEDRECEIPT'].fields_by_name['item_count']._loaded_options = None
   _globals['_INGESTEDRECEIPT'].fields_by_name['item_count']._serialized_options = b'\272H\007\032\005\030\364\003(\001'
   _globals['_RECEIPTSINGESTED']._serialized_start=199
-  _globals['_RECEIPTSINGESTED']._serialized_end=476
-  _globals['_INGESTEDRECEIPT']._serialized_start=479
-  _globals['_INGESTEDRECEIPT']._serialized_end=753
+  _globals['_RECEIPTSINGESTED']._serialized_end=631
+  _globals['_INGESTEDRECEIPT']._serialized_start=634
+  _globals['_INGESTEDRECEIPT']._serialized_end=1205
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from cartsnitch.options.v1 import event_pb2 as cartsnitch_dot_options_dot_v1_dot
 from cartsnitch.shrinkflation.v1 import shrinkflation_event_pb2 as cartsnitch_dot_shrinkflation_dot_v1_dot_shrinkflation__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.cartsnitch/event/v1/shrinkflation_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/options/v1/event.proto\x1a\x35\x63\x61rtsnitch/shrinkflation/v1/shrinkflation_event.proto\"\xc7\x01\n\x15ShrinkflationDetected\x12Q\n\x07\x66inding\x18\x01 \x01(\x0b\x32/.cartsnitch.shrinkflation.v1.ShrinkflationEventB\x06\xbaH\x03\xc8\x01\x01R\x07\x66inding\x12\x31\n\x0e\x63\x61nonical_name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03R\rcanonicalName:(\x8a\xb5\x18$\n\x1f\x63\x61rtsnitch.alerts.shrinkflation\x12\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.cartsnitch/event/v1/shrinkflation_events.proto\x12\x13\x63\x61rtsnitch.event.v1\x1a!cartsnitch/options/v1/event.proto\x1a\x35\x63\x61rtsnitch/shrinkflation/v1/shrinkflation_event.proto\"\x90\x02\n\x15ShrinkflationDetected\x12Q\n\x07\x66inding\x18\x01 \x01(\x0b\x32/.cartsnitch.shrinkflation.v1.ShrinkflationEventB\x06\xbaH\x03\xc8\x01\x01R\x07\x66inding\x12z\n\x0e\x63\x61nonical_name\x18\x02 \x01(\tBS\xbaHPr\x05\x10\x01\x18\xf4\x03\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\rcanonicalName:(\x8a\xb5\x18$\n\x1f\x63\x61rtsnitch.alerts.shrinkflation\x12\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHRINKFLATIONDETECTED'].fields_by_name['finding']._loaded_options = None
   _globals['_SHRINKFLATIONDETECTED'].fields_by_name['finding']._serialized_options = b'\272H\003\310\001\001'
   _globals['_SHRINKFLATIONDETECTED'].fields_by_name['canonical_name']._loaded_options = None
-  _globals['_SHRINKFLATIONDETECTED'].fields_by_name['canonical_name']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_SHRINKFLATIONDETECTED'].fields_by_name['canonical_name']._serialized_options = b'\272HPr\005\020\001\030\364\003\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_SHRINKFLATIONDETECTED']._loaded_options = None
   _globals['_SHRINKFLATIONDETECTED']._serialized_options = b'\212\265\030$\n\037cartsnitch.alerts.shrinkflation\022\001\004'
   _globals['_SHRINKFLATIONDETECTED']._serialized_start=162
-  _globals['_SHRINKFLATIONDETECTED']._serialized_end=361
+  _globals['_SHRINKFLATIONDETECTED']._serialized_end=434
 # @@protoc_insertion_point(module_scope)

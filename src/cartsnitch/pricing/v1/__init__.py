@@ -6,9 +6,9 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-from cartsnitch.pricing.v1.price_increase_pb2 import PriceIncrease
+from cartsnitch.pricing.v1.price_increase_pb2 import ListPriceIncreasesRequest, ListPriceIncreasesResponse, PriceIncrease
 from cartsnitch.pricing.v1.price_observation_pb2 import PriceObservation, PriceSource
-from cartsnitch.pricing.v1.pricing_service_pb2 import BatchGetLatestPricesRequest, BatchGetLatestPricesResponse, ListPriceIncreasesRequest, ListPriceIncreasesResponse, ListPriceObservationsRequest, ListPriceObservationsResponse, StreamPriceObservationsRequest, StreamPriceObservationsResponse
+from cartsnitch.pricing.v1.pricing_service_pb2 import BatchGetLatestPricesRequest, BatchGetLatestPricesResponse, ListPriceObservationsRequest, ListPriceObservationsResponse, StreamPriceObservationsRequest, StreamPriceObservationsResponse
 
 __all__ = [
     "BatchGetLatestPricesRequest",

@@ -28,7 +28,7 @@ from cartsnitch.pricing.v1 import price_observation_pb2 as cartsnitch_dot_pricin
 from cartsnitch.type.v1 import date_pb2 as cartsnitch_dot_type_dot_v1_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cartsnitch/pricing/v1/pricing_service.proto\x12\x15\x63\x61rtsnitch.pricing.v1\x1a#cartsnitch/options/v1/service.proto\x1a*cartsnitch/pricing/v1/price_increase.proto\x1a-cartsnitch/pricing/v1/price_observation.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\"\xd9\x04\n\x1cListPriceObservationsRequest\x12<\n\x15normalized_product_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x13normalizedProductId\x12(\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07storeId\x88\x01\x01\x12\x35\n\tfrom_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.dayB\x0b\n\t_store_id\"\xa9\x01\n\x1dListPriceObservationsResponse\x12V\n\x0cobservations\x18\x01 \x03(\x0b\x32\'.cartsnitch.pricing.v1.PriceObservationB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x0cobservations\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"\xa8\x04\n\x1eStreamPriceObservationsRequest\x12\x41\n\x15normalized_product_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x13normalizedProductId\x88\x01\x01\x12(\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x01R\x07storeId\x88\x01\x01\x12\x35\n\tfrom_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.dayB\x18\n\x16_normalized_product_idB\x0b\n\t_store_id\"{\n\x1fStreamPriceObservationsResponse\x12X\n\x0cobservations\x18\x01 \x03(\x0b\x32\'.cartsnitch.pricing.v1.PriceObservationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x0cobservations\"\xa0\x01\n\x1b\x42\x61tchGetLatestPricesRequest\x12(\n\x08store_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07storeId\x88\x01\x01\x12J\n\x16normalized_product_ids\x18\x02 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xf4\x03\x18\x01\"\x05r\x03\xb0\x01\x01R\x14normalizedProductIdsB\x0b\n\t_store_id\"\x97\x01\n\x1c\x42\x61tchGetLatestPricesResponse\x12K\n\x0cobservations\x18\x01 \x03(\x0b\x32\'.cartsnitch.pricing.v1.PriceObservationR\x0cobservations\x12*\n\x0bmissing_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\nmissingIds\"\xe5\x01\n\x19ListPriceIncreasesRequest\x12?\n\nsince_date\x18\x01 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateB\x06\xbaH\x03\xc8\x01\x01R\tsinceDate\x12(\n\x08store_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07storeId\x88\x01\x01\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageTokenB\x0b\n\t_store_id\"\x9d\x01\n\x1aListPriceIncreasesResponse\x12M\n\tincreases\x18\x01 \x03(\x0b\x32$.cartsnitch.pricing.v1.PriceIncreaseB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\tincreases\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken2\xbb\x04\n\x0ePricingService\x12\x87\x01\n\x15ListPriceObservations\x12\x33.cartsnitch.pricing.v1.ListPriceObservationsRequest\x1a\x34.cartsnitch.pricing.v1.ListPriceObservationsResponse\"\x03\x90\x02\x01\x12\x8f\x01\n\x17StreamPriceObservations\x12\x35.cartsnitch.pricing.v1.StreamPriceObservationsRequest\x1a\x36.cartsnitch.pricing.v1.StreamPriceObservationsResponse\"\x03\x90\x02\x01\x30\x01\x12\x84\x01\n\x14\x42\x61tchGetLatestPrices\x12\x32.cartsnitch.pricing.v1.BatchGetLatestPricesRequest\x1a\x33.cartsnitch.pricing.v1.BatchGetLatestPricesResponse\"\x03\x90\x02\x01\x12~\n\x12ListPriceIncreases\x12\x30.cartsnitch.pricing.v1.ListPriceIncreasesRequest\x1a\x31.cartsnitch.pricing.v1.ListPriceIncreasesResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+cartsnitch/pricing/v1/pricing_service.proto\x12\x15\x63\x61rtsnitch.pricing.v1\x1a#cartsnitch/options/v1/service.proto\x1a*cartsnitch/pricing/v1/price_increase.proto\x1a-cartsnitch/pricing/v1/price_observation.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\"\xfe\x05\n\x1cListPriceObservationsRequest\x12\x8e\x01\n\x15normalized_product_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x13normalizedProductId\x12z\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x00R\x07storeId\x88\x01\x01\x12\x35\n\tfrom_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.dayB\x0b\n\t_store_id\"\xa9\x01\n\x1dListPriceObservationsResponse\x12V\n\x0cobservations\x18\x01 \x03(\x0b\x32\'.cartsnitch.pricing.v1.PriceObservationB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x0cobservations\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken\"\xcd\x05\n\x1eStreamPriceObservationsRequest\x12\x93\x01\n\x15normalized_product_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x00R\x13normalizedProductId\x88\x01\x01\x12z\n\x08store_id\x18\x02 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x01R\x07storeId\x88\x01\x01\x12\x35\n\tfrom_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x04 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.dayB\x18\n\x16_normalized_product_idB\x0b\n\t_store_id\"{\n\x1fStreamPriceObservationsResponse\x12X\n\x0cobservations\x18\x01 \x03(\x0b\x32\'.cartsnitch.pricing.v1.PriceObservationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03R\x0cobservations\"\xc5\x02\n\x1b\x42\x61tchGetLatestPricesRequest\x12z\n\x08store_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x00R\x07storeId\x88\x01\x01\x12\x9c\x01\n\x16normalized_product_ids\x18\x02 \x03(\tBf\xbaHc\x92\x01`\x08\x01\x10\xf4\x03\x18\x01\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x14normalizedProductIdsB\x0b\n\t_store_id\"\xf1\x01\n\x1c\x42\x61tchGetLatestPricesResponse\x12K\n\x0cobservations\x18\x01 \x03(\x0b\x32\'.cartsnitch.pricing.v1.PriceObservationR\x0cobservations\x12\x83\x01\n\x0bmissing_ids\x18\x02 \x03(\tBb\xbaH_\x92\x01\\\x10\xf4\x03\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\nmissingIds2\xbb\x04\n\x0ePricingService\x12\x87\x01\n\x15ListPriceObservations\x12\x33.cartsnitch.pricing.v1.ListPriceObservationsRequest\x1a\x34.cartsnitch.pricing.v1.ListPriceObservationsResponse\"\x03\x90\x02\x01\x12\x8f\x01\n\x17StreamPriceObservations\x12\x35.cartsnitch.pricing.v1.StreamPriceObservationsRequest\x1a\x36.cartsnitch.pricing.v1.StreamPriceObservationsResponse\"\x03\x90\x02\x01\x30\x01\x12\x84\x01\n\x14\x42\x61tchGetLatestPrices\x12\x32.cartsnitch.pricing.v1.BatchGetLatestPricesRequest\x1a\x33.cartsnitch.pricing.v1.BatchGetLatestPricesResponse\"\x03\x90\x02\x01\x12~\n\x12ListPriceIncreases\x12\x30.cartsnitch.pricing.v1.ListPriceIncreasesRequest\x1a\x31.cartsnitch.pricing.v1.ListPriceIncreasesResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.pricing.v1.prici
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['normalized_product_id']._loaded_options = None
-  _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTPRICEOBSERVATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -50,31 +50,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPRICEOBSERVATIONSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTPRICEOBSERVATIONSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_STREAMPRICEOBSERVATIONSREQUEST'].fields_by_name['normalized_product_id']._loaded_options = None
-  _globals['_STREAMPRICEOBSERVATIONSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STREAMPRICEOBSERVATIONSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_STREAMPRICEOBSERVATIONSREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_STREAMPRICEOBSERVATIONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_STREAMPRICEOBSERVATIONSREQUEST'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_STREAMPRICEOBSERVATIONSREQUEST']._loaded_options = None
   _globals['_STREAMPRICEOBSERVATIONSREQUEST']._serialized_options = b'\272H\203\002\032\200\002\n\020date_range.order\022#from_date must not be after to_date\032\306\001!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.day'
   _globals['_STREAMPRICEOBSERVATIONSRESPONSE'].fields_by_name['observations']._loaded_options = None
   _globals['_STREAMPRICEOBSERVATIONSRESPONSE'].fields_by_name['observations']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
   _globals['_BATCHGETLATESTPRICESREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_BATCHGETLATESTPRICESREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_BATCHGETLATESTPRICESREQUEST'].fields_by_name['store_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_BATCHGETLATESTPRICESREQUEST'].fields_by_name['normalized_product_ids']._loaded_options = None
-  _globals['_BATCHGETLATESTPRICESREQUEST'].fields_by_name['normalized_product_ids']._serialized_options = b'\272H\021\222\001\016\010\001\020\364\003\030\001\"\005r\003\260\001\001'
+  _globals['_BATCHGETLATESTPRICESREQUEST'].fields_by_name['normalized_product_ids']._serialized_options = b'\272Hc\222\001`\010\001\020\364\003\030\001\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_BATCHGETLATESTPRICESRESPONSE'].fields_by_name['missing_ids']._loaded_options = None
-  _globals['_BATCHGETLATESTPRICESRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H\006\222\001\003\020\364\003'
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['since_date']._loaded_options = None
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['since_date']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['store_id']._loaded_options = None
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['store_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTPRICEINCREASESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_LISTPRICEINCREASESRESPONSE'].fields_by_name['increases']._loaded_options = None
-  _globals['_LISTPRICEINCREASESRESPONSE'].fields_by_name['increases']._serialized_options = b'\272H\006\222\001\003\020\364\003'
-  _globals['_LISTPRICEINCREASESRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
-  _globals['_LISTPRICEINCREASESRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_BATCHGETLATESTPRICESRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H_\222\001\\\020\364\003\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_PRICINGSERVICE']._loaded_options = None
   _globals['_PRICINGSERVICE']._serialized_options = b'\212\265\030\002\010\002'
   _globals['_PRICINGSERVICE'].methods_by_name['ListPriceObservations']._loaded_options = None
@@ -86,21 +74,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRICINGSERVICE'].methods_by_name['ListPriceIncreases']._loaded_options = None
   _globals['_PRICINGSERVICE'].methods_by_name['ListPriceIncreases']._serialized_options = b'\220\002\001'
   _globals['_LISTPRICEOBSERVATIONSREQUEST']._serialized_start=230
-  _globals['_LISTPRICEOBSERVATIONSREQUEST']._serialized_end=831
-  _globals['_LISTPRICEOBSERVATIONSRESPONSE']._serialized_start=834
-  _globals['_LISTPRICEOBSERVATIONSRESPONSE']._serialized_end=1003
-  _globals['_STREAMPRICEOBSERVATIONSREQUEST']._serialized_start=1006
-  _globals['_STREAMPRICEOBSERVATIONSREQUEST']._serialized_end=1558
-  _globals['_STREAMPRICEOBSERVATIONSRESPONSE']._serialized_start=1560
-  _globals['_STREAMPRICEOBSERVATIONSRESPONSE']._serialized_end=1683
-  _globals['_BATCHGETLATESTPRICESREQUEST']._serialized_start=1686
-  _globals['_BATCHGETLATESTPRICESREQUEST']._serialized_end=1846
-  _globals['_BATCHGETLATESTPRICESRESPONSE']._serialized_start=1849
-  _globals['_BATCHGETLATESTPRICESRESPONSE']._serialized_end=2000
-  _globals['_LISTPRICEINCREASESREQUEST']._serialized_start=2003
-  _globals['_LISTPRICEINCREASESREQUEST']._serialized_end=2232
-  _globals['_LISTPRICEINCREASESRESPONSE']._serialized_start=2235
-  _globals['_LISTPRICEINCREASESRESPONSE']._serialized_end=2392
-  _globals['_PRICINGSERVICE']._serialized_start=2395
-  _globals['_PRICINGSERVICE']._serialized_end=2966
+  _globals['_LISTPRICEOBSERVATIONSREQUEST']._serialized_end=996
+  _globals['_LISTPRICEOBSERVATIONSRESPONSE']._serialized_start=999
+  _globals['_LISTPRICEOBSERVATIONSRESPONSE']._serialized_end=1168
+  _globals['_STREAMPRICEOBSERVATIONSREQUEST']._serialized_start=1171
+  _globals['_STREAMPRICEOBSERVATIONSREQUEST']._serialized_end=1888
+  _globals['_STREAMPRICEOBSERVATIONSRESPONSE']._serialized_start=1890
+  _globals['_STREAMPRICEOBSERVATIONSRESPONSE']._serialized_end=2013
+  _globals['_BATCHGETLATESTPRICESREQUEST']._serialized_start=2016
+  _globals['_BATCHGETLATESTPRICESREQUEST']._serialized_end=2341
+  _globals['_BATCHGETLATESTPRICESRESPONSE']._serialized_start=2344
+  _globals['_BATCHGETLATESTPRICESRESPONSE']._serialized_end=2585
+  _globals['_PRICINGSERVICE']._serialized_start=2588
+  _globals['_PRICINGSERVICE']._serialized_end=3159
 # @@protoc_insertion_point(module_scope)

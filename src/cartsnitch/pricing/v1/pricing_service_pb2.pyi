@@ -3,7 +3,6 @@
 isort:skip_file
 """
 
-from cartsnitch.pricing.v1 import price_increase_pb2 as _price_increase_pb2
 from cartsnitch.pricing.v1 import price_observation_pb2 as _price_observation_pb2
 from cartsnitch.type.v1 import date_pb2 as _date_pb2
 from collections import abc as _abc
@@ -234,72 +233,3 @@ class BatchGetLatestPricesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchGetLatestPricesResponse: _TypeAlias = BatchGetLatestPricesResponse  # noqa: Y015
-
-@_typing.final
-class ListPriceIncreasesRequest(_message.Message):
-    """What ListPriceIncreases is asked."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SINCE_DATE_FIELD_NUMBER: _builtins.int
-    STORE_ID_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    store_id: _builtins.str
-    """The store; unset for every store."""
-    page_size: _builtins.int
-    """The most increases to answer with; 0 means 50. Above 500 is an invalid argument."""
-    page_token: _builtins.str
-    """The next_page_token of the page before, opaque; empty for the first page.
-
-    Bound to the other fields but page_size: with others it is an invalid argument.
-    """
-    @_builtins.property
-    def since_date(self) -> _date_pb2.Date:
-        """The first current_date, inclusive."""
-
-    def __init__(
-        self,
-        *,
-        since_date: _date_pb2.Date | None = ...,
-        store_id: _builtins.str | None = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_store_id", b"_store_id", "since_date", b"since_date", "store_id", b"store_id"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_store_id", b"_store_id", "page_size", b"page_size", "page_token", b"page_token", "since_date", b"since_date", "store_id", b"store_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__store_id: _TypeAlias = _typing.Literal["store_id"]  # noqa: Y015
-    _WhichOneofArgType__store_id: _TypeAlias = _typing.Literal["_store_id", b"_store_id"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__store_id) -> _WhichOneofReturnType__store_id | None: ...
-
-Global___ListPriceIncreasesRequest: _TypeAlias = ListPriceIncreasesRequest  # noqa: Y015
-
-@_typing.final
-class ListPriceIncreasesResponse(_message.Message):
-    """What ListPriceIncreases answers."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INCREASES_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """Where the next page begins; empty on the last, and only there."""
-    @_builtins.property
-    def increases(self) -> _containers.RepeatedCompositeFieldContainer[_price_increase_pb2.PriceIncrease]:
-        """The increases of this page; may be fewer than page_size."""
-
-    def __init__(
-        self,
-        *,
-        increases: _abc.Iterable[_price_increase_pb2.PriceIncrease] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["increases", b"increases", "next_page_token", b"next_page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListPriceIncreasesResponse: _TypeAlias = ListPriceIncreasesResponse  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from cartsnitch.pricing.v1 import price_increase_pb2 as cartsnitch_dot_pricing_dot_v1_dot_price__increase__pb2
 from cartsnitch.pricing.v1 import pricing_service_pb2 as cartsnitch_dot_pricing_dot_v1_dot_pricing__service__pb2
 
 GRPC_GENERATED_VERSION = '1.80.1'
@@ -60,8 +61,8 @@ class PricingServiceStub(object):
                 _registered_method=True)
         self.ListPriceIncreases = channel.unary_unary(
                 '/cartsnitch.pricing.v1.PricingService/ListPriceIncreases',
-                request_serializer=cartsnitch_dot_pricing_dot_v1_dot_pricing__service__pb2.ListPriceIncreasesRequest.SerializeToString,
-                response_deserializer=cartsnitch_dot_pricing_dot_v1_dot_pricing__service__pb2.ListPriceIncreasesResponse.FromString,
+                request_serializer=cartsnitch_dot_pricing_dot_v1_dot_price__increase__pb2.ListPriceIncreasesRequest.SerializeToString,
+                response_deserializer=cartsnitch_dot_pricing_dot_v1_dot_price__increase__pb2.ListPriceIncreasesResponse.FromString,
                 _registered_method=True)
 
 
@@ -148,8 +149,8 @@ def add_PricingServiceServicer_to_server(servicer, server):
             ),
             'ListPriceIncreases': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPriceIncreases,
-                    request_deserializer=cartsnitch_dot_pricing_dot_v1_dot_pricing__service__pb2.ListPriceIncreasesRequest.FromString,
-                    response_serializer=cartsnitch_dot_pricing_dot_v1_dot_pricing__service__pb2.ListPriceIncreasesResponse.SerializeToString,
+                    request_deserializer=cartsnitch_dot_pricing_dot_v1_dot_price__increase__pb2.ListPriceIncreasesRequest.FromString,
+                    response_serializer=cartsnitch_dot_pricing_dot_v1_dot_price__increase__pb2.ListPriceIncreasesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,8 +268,8 @@ class PricingService(object):
             request,
             target,
             '/cartsnitch.pricing.v1.PricingService/ListPriceIncreases',
-            cartsnitch_dot_pricing_dot_v1_dot_pricing__service__pb2.ListPriceIncreasesRequest.SerializeToString,
-            cartsnitch_dot_pricing_dot_v1_dot_pricing__service__pb2.ListPriceIncreasesResponse.FromString,
+            cartsnitch_dot_pricing_dot_v1_dot_price__increase__pb2.ListPriceIncreasesRequest.SerializeToString,
+            cartsnitch_dot_pricing_dot_v1_dot_price__increase__pb2.ListPriceIncreasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from cartsnitch.pricing.v1 import price_increase_pb2 as _price_increase_pb2
 from cartsnitch.pricing.v1 import pricing_service_pb2 as _pricing_service_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
@@ -69,7 +70,7 @@ class PricingServiceStub:
     Idempotency: reads only.
     Errors: invalid argument (a rule). A product without a price is reported, not an error.
     """
-    ListPriceIncreases: _grpc.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPriceIncreasesRequest, _pricing_service_pb2.ListPriceIncreasesResponse]
+    ListPriceIncreases: _grpc.UnaryUnaryMultiCallable[_price_increase_pb2.ListPriceIncreasesRequest, _price_increase_pb2.ListPriceIncreasesResponse]
     """Lists the price increases since a day.
 
     Order: ascending by current_date, and of one day by price_observation_id. A
@@ -119,7 +120,7 @@ class PricingServiceAsyncStub(PricingServiceStub):
     Idempotency: reads only.
     Errors: invalid argument (a rule). A product without a price is reported, not an error.
     """
-    ListPriceIncreases: _aio.UnaryUnaryMultiCallable[_pricing_service_pb2.ListPriceIncreasesRequest, _pricing_service_pb2.ListPriceIncreasesResponse]  # type: ignore[assignment]
+    ListPriceIncreases: _aio.UnaryUnaryMultiCallable[_price_increase_pb2.ListPriceIncreasesRequest, _price_increase_pb2.ListPriceIncreasesResponse]  # type: ignore[assignment]
     """Lists the price increases since a day.
 
     Order: ascending by current_date, and of one day by price_observation_id. A
@@ -188,9 +189,9 @@ class PricingServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListPriceIncreases(
         self,
-        request: _pricing_service_pb2.ListPriceIncreasesRequest,
+        request: _price_increase_pb2.ListPriceIncreasesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_pricing_service_pb2.ListPriceIncreasesResponse, _abc.Awaitable[_pricing_service_pb2.ListPriceIncreasesResponse]]:
+    ) -> _typing.Union[_price_increase_pb2.ListPriceIncreasesResponse, _abc.Awaitable[_price_increase_pb2.ListPriceIncreasesResponse]]:
         """Lists the price increases since a day.
 
         Order: ascending by current_date, and of one day by price_observation_id. A

@@ -54,6 +54,7 @@ class PurchaseItem(_message.Message):
     """The GTIN or, for loose produce, the PLU code; unset when not printed.
 
     Unit: digits only: 4 or 5 for a PLU, 8, 12, 13 or 14 for a GTIN.
+    Format only: the check digit is no rule, because retailers print wrong ones.
     """
     category_raw: _builtins.str
     """The retailer's own category of the product; unset when not printed."""

@@ -56,7 +56,10 @@ class Purchase(_message.Message):
     receipt_id: _builtins.str
     """The retailer's own number of the receipt; unique within the store."""
     source_url: _builtins.str
-    """Where the receipt was read; unset for an upload."""
+    """Where the receipt was read; unset for an upload.
+
+    Unit: an http or https URL in ASCII, so that it is safe to show as a link.
+    """
     @_builtins.property
     def purchase_date(self) -> _date_pb2.Date:
         """The day of the purchase, where it was made."""
@@ -75,7 +78,10 @@ class Purchase(_message.Message):
 
     @_builtins.property
     def savings_total(self) -> _money_pb2.Money:
-        """What the retailer says was saved, as a positive amount; unset when it does not say."""
+        """What the retailer says was saved; unset when it does not say.
+
+        A positive amount; negative where a return takes the saving back.
+        """
 
     @_builtins.property
     def ingest_time(self) -> _timestamp_pb2.Timestamp:

@@ -28,7 +28,7 @@ from cartsnitch.purchase.v1 import receipt_pb2 as cartsnitch_dot_purchase_dot_v1
 from cartsnitch.type.v1 import date_pb2 as cartsnitch_dot_type_dot_v1_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-cartsnitch/purchase/v1/purchase_service.proto\x12\x16\x63\x61rtsnitch.purchase.v1\x1a#cartsnitch/options/v1/service.proto\x1a%cartsnitch/purchase/v1/purchase.proto\x1a$cartsnitch/purchase/v1/receipt.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\"Z\n\x15RecordPurchaseRequest\x12\x41\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.cartsnitch.purchase.v1.ReceiptB\x06\xbaH\x03\xc8\x01\x01R\x07receipt\"x\n\x16RecordPurchaseResponse\x12\x44\n\x08purchase\x18\x01 \x01(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\x06\xbaH\x03\xc8\x01\x01R\x08purchase\x12\x18\n\x07\x63reated\x18\x02 \x01(\x08R\x07\x63reated\".\n\x12GetPurchaseRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\"[\n\x13GetPurchaseResponse\x12\x44\n\x08purchase\x18\x01 \x01(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\x06\xbaH\x03\xc8\x01\x01R\x08purchase\"B\n\x18\x42\x61tchGetPurchasesRequest\x12&\n\x03ids\x18\x01 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x01\x10\xf4\x03\x18\x01\"\x05r\x03\xb0\x01\x01R\x03ids\"\x92\x01\n\x19\x42\x61tchGetPurchasesResponse\x12I\n\tpurchases\x18\x01 \x03(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\tpurchases\x12*\n\x0bmissing_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\nmissingIds\"\x80\x04\n\x14ListPurchasesRequest\x12\"\n\x07user_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12\x35\n\tfrom_date\x18\x02 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate\x12\'\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.day\"\x94\x01\n\x15ListPurchasesResponse\x12I\n\tpurchases\x18\x01 \x03(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\tpurchases\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken2\xf0\x03\n\x0fPurchaseService\x12t\n\x0eRecordPurchase\x12-.cartsnitch.purchase.v1.RecordPurchaseRequest\x1a..cartsnitch.purchase.v1.RecordPurchaseResponse\"\x03\x90\x02\x02\x12k\n\x0bGetPurchase\x12*.cartsnitch.purchase.v1.GetPurchaseRequest\x1a+.cartsnitch.purchase.v1.GetPurchaseResponse\"\x03\x90\x02\x01\x12\x7f\n\x11\x42\x61tchGetPurchases\x12\x30.cartsnitch.purchase.v1.BatchGetPurchasesRequest\x1a\x31.cartsnitch.purchase.v1.BatchGetPurchasesResponse\"\x03\x90\x02\x01\x30\x01\x12q\n\rListPurchases\x12,.cartsnitch.purchase.v1.ListPurchasesRequest\x1a-.cartsnitch.purchase.v1.ListPurchasesResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-cartsnitch/purchase/v1/purchase_service.proto\x12\x16\x63\x61rtsnitch.purchase.v1\x1a#cartsnitch/options/v1/service.proto\x1a%cartsnitch/purchase/v1/purchase.proto\x1a$cartsnitch/purchase/v1/receipt.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\"Z\n\x15RecordPurchaseRequest\x12\x41\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.cartsnitch.purchase.v1.ReceiptB\x06\xbaH\x03\xc8\x01\x01R\x07receipt\"x\n\x16RecordPurchaseResponse\x12\x44\n\x08purchase\x18\x01 \x01(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\x06\xbaH\x03\xc8\x01\x01R\x08purchase\x12\x18\n\x07\x63reated\x18\x02 \x01(\x08R\x07\x63reated\"\x80\x01\n\x12GetPurchaseRequest\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\"[\n\x13GetPurchaseResponse\x12\x44\n\x08purchase\x18\x01 \x01(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\x06\xbaH\x03\xc8\x01\x01R\x08purchase\"\x94\x01\n\x18\x42\x61tchGetPurchasesRequest\x12x\n\x03ids\x18\x01 \x03(\tBf\xbaHc\x92\x01`\x08\x01\x10\xf4\x03\x18\x01\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x03ids\"\xec\x01\n\x19\x42\x61tchGetPurchasesResponse\x12I\n\tpurchases\x18\x01 \x03(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\tpurchases\x12\x83\x01\n\x0bmissing_ids\x18\x02 \x03(\tBb\xbaH_\x92\x01\\\x10\xf4\x03\"Wr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\nmissingIds\"\xc9\x04\n\x14ListPurchasesRequest\x12k\n\x07user_id\x18\x01 \x01(\tBR\xbaHOr\x04\x10\x01\x18@\xba\x01\x46\n\x0btext.no_nul\x12\x1dmust not hold a NUL character\x1a\x18!this.contains(\'\\u0000\')R\x06userId\x12\x35\n\tfrom_date\x18\x02 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x08\x66romDate\x12\x31\n\x07to_date\x18\x03 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\x06toDate\x12\'\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken:\x87\x02\xbaH\x83\x02\x1a\x80\x02\n\x10\x64\x61te_range.order\x12#from_date must not be after to_date\x1a\xc6\x01!has(this.from_date) || !has(this.to_date) || this.from_date.year * 10000 + this.from_date.month * 100 + this.from_date.day <= this.to_date.year * 10000 + this.to_date.month * 100 + this.to_date.day\"\x94\x01\n\x15ListPurchasesResponse\x12I\n\tpurchases\x18\x01 \x03(\x0b\x32 .cartsnitch.purchase.v1.PurchaseB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\tpurchases\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken2\xf0\x03\n\x0fPurchaseService\x12t\n\x0eRecordPurchase\x12-.cartsnitch.purchase.v1.RecordPurchaseRequest\x1a..cartsnitch.purchase.v1.RecordPurchaseResponse\"\x03\x90\x02\x02\x12k\n\x0bGetPurchase\x12*.cartsnitch.purchase.v1.GetPurchaseRequest\x1a+.cartsnitch.purchase.v1.GetPurchaseResponse\"\x03\x90\x02\x01\x12\x7f\n\x11\x42\x61tchGetPurchases\x12\x30.cartsnitch.purchase.v1.BatchGetPurchasesRequest\x1a\x31.cartsnitch.purchase.v1.BatchGetPurchasesResponse\"\x03\x90\x02\x01\x30\x01\x12q\n\rListPurchases\x12,.cartsnitch.purchase.v1.ListPurchasesRequest\x1a-.cartsnitch.purchase.v1.ListPurchasesResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDPURCHASERESPONSE'].fields_by_name['purchase']._loaded_options = None
   _globals['_RECORDPURCHASERESPONSE'].fields_by_name['purchase']._serialized_options = b'\272H\003\310\001\001'
   _globals['_GETPURCHASEREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETPURCHASEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETPURCHASEREQUEST'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_GETPURCHASERESPONSE'].fields_by_name['purchase']._loaded_options = None
   _globals['_GETPURCHASERESPONSE'].fields_by_name['purchase']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BATCHGETPURCHASESREQUEST'].fields_by_name['ids']._loaded_options = None
-  _globals['_BATCHGETPURCHASESREQUEST'].fields_by_name['ids']._serialized_options = b'\272H\021\222\001\016\010\001\020\364\003\030\001\"\005r\003\260\001\001'
+  _globals['_BATCHGETPURCHASESREQUEST'].fields_by_name['ids']._serialized_options = b'\272Hc\222\001`\010\001\020\364\003\030\001\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_BATCHGETPURCHASESRESPONSE'].fields_by_name['purchases']._loaded_options = None
   _globals['_BATCHGETPURCHASESRESPONSE'].fields_by_name['purchases']._serialized_options = b'\272H\006\222\001\003\020\364\003'
   _globals['_BATCHGETPURCHASESRESPONSE'].fields_by_name['missing_ids']._loaded_options = None
-  _globals['_BATCHGETPURCHASESRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H\006\222\001\003\020\364\003'
+  _globals['_BATCHGETPURCHASESRESPONSE'].fields_by_name['missing_ids']._serialized_options = b'\272H_\222\001\\\020\364\003\"Wr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTPURCHASESREQUEST'].fields_by_name['user_id']._loaded_options = None
-  _globals['_LISTPURCHASESREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_LISTPURCHASESREQUEST'].fields_by_name['user_id']._serialized_options = b'\272HOr\004\020\001\030@\272\001F\n\013text.no_nul\022\035must not hold a NUL character\032\030!this.contains(\'\\u0000\')'
   _globals['_LISTPURCHASESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPURCHASESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTPURCHASESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -75,18 +75,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDPURCHASEREQUEST']._serialized_end=308
   _globals['_RECORDPURCHASERESPONSE']._serialized_start=310
   _globals['_RECORDPURCHASERESPONSE']._serialized_end=430
-  _globals['_GETPURCHASEREQUEST']._serialized_start=432
-  _globals['_GETPURCHASEREQUEST']._serialized_end=478
-  _globals['_GETPURCHASERESPONSE']._serialized_start=480
-  _globals['_GETPURCHASERESPONSE']._serialized_end=571
-  _globals['_BATCHGETPURCHASESREQUEST']._serialized_start=573
-  _globals['_BATCHGETPURCHASESREQUEST']._serialized_end=639
-  _globals['_BATCHGETPURCHASESRESPONSE']._serialized_start=642
-  _globals['_BATCHGETPURCHASESRESPONSE']._serialized_end=788
-  _globals['_LISTPURCHASESREQUEST']._serialized_start=791
-  _globals['_LISTPURCHASESREQUEST']._serialized_end=1303
-  _globals['_LISTPURCHASESRESPONSE']._serialized_start=1306
-  _globals['_LISTPURCHASESRESPONSE']._serialized_end=1454
-  _globals['_PURCHASESERVICE']._serialized_start=1457
-  _globals['_PURCHASESERVICE']._serialized_end=1953
+  _globals['_GETPURCHASEREQUEST']._serialized_start=433
+  _globals['_GETPURCHASEREQUEST']._serialized_end=561
+  _globals['_GETPURCHASERESPONSE']._serialized_start=563
+  _globals['_GETPURCHASERESPONSE']._serialized_end=654
+  _globals['_BATCHGETPURCHASESREQUEST']._serialized_start=657
+  _globals['_BATCHGETPURCHASESREQUEST']._serialized_end=805
+  _globals['_BATCHGETPURCHASESRESPONSE']._serialized_start=808
+  _globals['_BATCHGETPURCHASESRESPONSE']._serialized_end=1044
+  _globals['_LISTPURCHASESREQUEST']._serialized_start=1047
+  _globals['_LISTPURCHASESREQUEST']._serialized_end=1632
+  _globals['_LISTPURCHASESRESPONSE']._serialized_start=1635
+  _globals['_LISTPURCHASESRESPONSE']._serialized_end=1783
+  _globals['_PURCHASESERVICE']._serialized_start=1786
+  _globals['_PURCHASESERVICE']._serialized_end=2282
 # @@protoc_insertion_point(module_scope)

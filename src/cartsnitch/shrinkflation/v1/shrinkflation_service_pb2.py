@@ -27,7 +27,7 @@ from cartsnitch.shrinkflation.v1 import shrinkflation_event_pb2 as cartsnitch_do
 from cartsnitch.type.v1 import date_pb2 as cartsnitch_dot_type_dot_v1_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7cartsnitch/shrinkflation/v1/shrinkflation_service.proto\x12\x1b\x63\x61rtsnitch.shrinkflation.v1\x1a#cartsnitch/options/v1/service.proto\x1a\x35\x63\x61rtsnitch/shrinkflation/v1/shrinkflation_event.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\"8\n\x1cGetShrinkflationEventRequest\x12\x18\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\x89\x01\n\x1dGetShrinkflationEventResponse\x12h\n\x13shrinkflation_event\x18\x01 \x01(\x0b\x32/.cartsnitch.shrinkflation.v1.ShrinkflationEventB\x06\xbaH\x03\xc8\x01\x01R\x12shrinkflationEvent\"\x88\x02\n\x1eListShrinkflationEventsRequest\x12\x41\n\x15normalized_product_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x13normalizedProductId\x88\x01\x01\x12\x37\n\nsince_date\x18\x02 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\tsinceDate\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageTokenB\x18\n\x16_normalized_product_id\"\xc2\x01\n\x1fListShrinkflationEventsResponse\x12m\n\x14shrinkflation_events\x18\x01 \x03(\x0b\x32/.cartsnitch.shrinkflation.v1.ShrinkflationEventB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x13shrinkflationEvents\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken2\xd0\x02\n\x14ShrinkflationService\x12\x93\x01\n\x15GetShrinkflationEvent\x12\x39.cartsnitch.shrinkflation.v1.GetShrinkflationEventRequest\x1a:.cartsnitch.shrinkflation.v1.GetShrinkflationEventResponse\"\x03\x90\x02\x01\x12\x99\x01\n\x17ListShrinkflationEvents\x12;.cartsnitch.shrinkflation.v1.ListShrinkflationEventsRequest\x1a<.cartsnitch.shrinkflation.v1.ListShrinkflationEventsResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7cartsnitch/shrinkflation/v1/shrinkflation_service.proto\x12\x1b\x63\x61rtsnitch.shrinkflation.v1\x1a#cartsnitch/options/v1/service.proto\x1a\x35\x63\x61rtsnitch/shrinkflation/v1/shrinkflation_event.proto\x1a\x1d\x63\x61rtsnitch/type/v1/date.proto\"\x8a\x01\n\x1cGetShrinkflationEventRequest\x12j\n\x02id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')R\x02id\"\x89\x01\n\x1dGetShrinkflationEventResponse\x12h\n\x13shrinkflation_event\x18\x01 \x01(\x0b\x32/.cartsnitch.shrinkflation.v1.ShrinkflationEventB\x06\xbaH\x03\xc8\x01\x01R\x12shrinkflationEvent\"\xdb\x02\n\x1eListShrinkflationEventsRequest\x12\x93\x01\n\x15normalized_product_id\x18\x01 \x01(\tBZ\xbaHWr\x03\xb0\x01\x01\xba\x01O\n\x0fuuid.lower_case\x12$must be in canonical lower-case form\x1a\x16!this.matches(\'[A-F]\')H\x00R\x13normalizedProductId\x88\x01\x01\x12\x37\n\nsince_date\x18\x02 \x01(\x0b\x32\x18.cartsnitch.type.v1.DateR\tsinceDate\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageTokenB\x18\n\x16_normalized_product_id\"\xc2\x01\n\x1fListShrinkflationEventsResponse\x12m\n\x14shrinkflation_events\x18\x01 \x03(\x0b\x32/.cartsnitch.shrinkflation.v1.ShrinkflationEventB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x13shrinkflationEvents\x12\x30\n\x0fnext_page_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\rnextPageToken2\xd0\x02\n\x14ShrinkflationService\x12\x93\x01\n\x15GetShrinkflationEvent\x12\x39.cartsnitch.shrinkflation.v1.GetShrinkflationEventRequest\x1a:.cartsnitch.shrinkflation.v1.GetShrinkflationEventResponse\"\x03\x90\x02\x01\x12\x99\x01\n\x17ListShrinkflationEvents\x12;.cartsnitch.shrinkflation.v1.ListShrinkflationEventsRequest\x1a<.cartsnitch.shrinkflation.v1.ListShrinkflationEventsResponse\"\x03\x90\x02\x01\x1a\x06\x8a\xb5\x18\x02\x08\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cartsnitch.shrinkflation.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETSHRINKFLATIONEVENTREQUEST'].fields_by_name['id']._loaded_options = None
-  _globals['_GETSHRINKFLATIONEVENTREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GETSHRINKFLATIONEVENTREQUEST'].fields_by_name['id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_GETSHRINKFLATIONEVENTRESPONSE'].fields_by_name['shrinkflation_event']._loaded_options = None
   _globals['_GETSHRINKFLATIONEVENTRESPONSE'].fields_by_name['shrinkflation_event']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LISTSHRINKFLATIONEVENTSREQUEST'].fields_by_name['normalized_product_id']._loaded_options = None
-  _globals['_LISTSHRINKFLATIONEVENTSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_LISTSHRINKFLATIONEVENTSREQUEST'].fields_by_name['normalized_product_id']._serialized_options = b'\272HWr\003\260\001\001\272\001O\n\017uuid.lower_case\022$must be in canonical lower-case form\032\026!this.matches(\'[A-F]\')'
   _globals['_LISTSHRINKFLATIONEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTSHRINKFLATIONEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTSHRINKFLATIONEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -54,14 +54,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHRINKFLATIONSERVICE'].methods_by_name['GetShrinkflationEvent']._serialized_options = b'\220\002\001'
   _globals['_SHRINKFLATIONSERVICE'].methods_by_name['ListShrinkflationEvents']._loaded_options = None
   _globals['_SHRINKFLATIONSERVICE'].methods_by_name['ListShrinkflationEvents']._serialized_options = b'\220\002\001'
-  _globals['_GETSHRINKFLATIONEVENTREQUEST']._serialized_start=211
-  _globals['_GETSHRINKFLATIONEVENTREQUEST']._serialized_end=267
-  _globals['_GETSHRINKFLATIONEVENTRESPONSE']._serialized_start=270
-  _globals['_GETSHRINKFLATIONEVENTRESPONSE']._serialized_end=407
-  _globals['_LISTSHRINKFLATIONEVENTSREQUEST']._serialized_start=410
-  _globals['_LISTSHRINKFLATIONEVENTSREQUEST']._serialized_end=674
-  _globals['_LISTSHRINKFLATIONEVENTSRESPONSE']._serialized_start=677
-  _globals['_LISTSHRINKFLATIONEVENTSRESPONSE']._serialized_end=871
-  _globals['_SHRINKFLATIONSERVICE']._serialized_start=874
-  _globals['_SHRINKFLATIONSERVICE']._serialized_end=1210
+  _globals['_GETSHRINKFLATIONEVENTREQUEST']._serialized_start=212
+  _globals['_GETSHRINKFLATIONEVENTREQUEST']._serialized_end=350
+  _globals['_GETSHRINKFLATIONEVENTRESPONSE']._serialized_start=353
+  _globals['_GETSHRINKFLATIONEVENTRESPONSE']._serialized_end=490
+  _globals['_LISTSHRINKFLATIONEVENTSREQUEST']._serialized_start=493
+  _globals['_LISTSHRINKFLATIONEVENTSREQUEST']._serialized_end=840
+  _globals['_LISTSHRINKFLATIONEVENTSRESPONSE']._serialized_start=843
+  _globals['_LISTSHRINKFLATIONEVENTSRESPONSE']._serialized_end=1037
+  _globals['_SHRINKFLATIONSERVICE']._serialized_start=1040
+  _globals['_SHRINKFLATIONSERVICE']._serialized_end=1376
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,8 @@ class Money(_message.Message):
     """The currency of the amount.
 
     Unit: ISO 4217 code, upper case. The platform's retailers are in one
-    country and its tables hold no currency: only USD can be stored.
+    country and its tables hold no currency: every field that carries money
+    takes USD only.
     """
     units: _builtins.int
     """The whole units of the amount.
@@ -44,7 +45,7 @@ class Money(_message.Message):
     """The part of the amount below one unit.
 
     Unit: 10^-9 of a currency unit; 500000000 is fifty cents. A price has at
-    most four decimal places and a total two: the receiving column decides.
+    most four decimal places and a total two: the rules of each field say so.
     """
     def __init__(
         self,

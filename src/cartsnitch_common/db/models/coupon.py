@@ -16,8 +16,11 @@ from cartsnitch_common.db.columns import (
     contract_text,
     enum_column,
     foreign_key,
+    matches,
     not_empty,
     not_negative,
+    real_dates,
+    real_times,
 )
 
 
@@ -32,9 +35,13 @@ class Coupon(Base):
         *not_negative("discount_value", "min_purchase"),
         CheckConstraint("valid_from <= valid_to", name="valid_dates"),
         CheckConstraint(
-            f"discount_type <> '{DiscountType.PERCENT.value}' OR discount_value <= 100",
+            f"discount_type <> '{DiscountType.PERCENT.value}'"
+            f" AND discount_type <> '{DiscountType.BOGO.value}' OR discount_value <= 100",
             name="percent_range",
         ),
+        matches("source_url", "Coupon.source_url"),
+        *real_dates("valid_from", "valid_to"),
+        *real_times("scraped_at"),
         {"comment": "Offers of the stores."},
     )
 

@@ -10,7 +10,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cartsnitch_common.constants import PriceSource
 from cartsnitch_common.db.base import Base
-from cartsnitch_common.db.columns import Id, UnitPrice, enum_column, foreign_key, not_negative
+from cartsnitch_common.db.columns import (
+    Id,
+    UnitPrice,
+    enum_column,
+    foreign_key,
+    not_negative,
+    real_dates,
+)
 
 
 class PriceHistory(Base):
@@ -24,6 +31,7 @@ class PriceHistory(Base):
         Index(None, "store_id", "observed_date"),
         Index(None, "purchase_item_id", postgresql_where=text("purchase_item_id IS NOT NULL")),
         *not_negative("regular_price", "sale_price", "loyalty_price", "coupon_price"),
+        *real_dates("observed_date"),
         CheckConstraint(
             f"purchase_item_id IS NULL OR source = '{PriceSource.RECEIPT.value}'",
             name="purchase_item_of_receipt",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from cartsnitch_common.constants import PATTERN
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     CreatedAt,
@@ -12,6 +13,7 @@ from cartsnitch_common.db.columns import (
     UpdatedAt,
     contract_text,
     not_empty,
+    real_times,
     together,
 )
 
@@ -23,7 +25,19 @@ class NormalizedProduct(Base):
     __table_args__ = (
         *not_empty("canonical_name", "category", "subcategory", "brand", "size", "size_unit"),
         together("size_together", "size", "size_unit"),
+        # PostgreSQL tries CHECKs by name, so those below see an array, the last one codes.
         CheckConstraint("jsonb_typeof(upc_variants) = 'array'", name="upc_variants_array"),
+        CheckConstraint(
+            "NOT jsonb_path_exists(upc_variants, 'strict $[*]"
+            f""" ? (@.type() != "string" || !(@ like_regex "{PATTERN["PurchaseItem.upc"]}"))')""",
+            name="upc_variants_codes",
+        ),
+        CheckConstraint("jsonb_array_length(upc_variants) <= 100", name="upc_variants_count"),
+        CheckConstraint(
+            r"""upc_variants::text !~ '("[0-9]+").*\1'""".replace(":", r"\:"),
+            name="upc_variants_unique",
+        ),
+        *real_times("created_at", "updated_at"),
         Index(
             None,
             "upc_variants",

@@ -21,6 +21,8 @@ from cartsnitch_common.db.columns import (
     matches,
     not_empty,
     not_negative,
+    real_dates,
+    real_times,
 )
 
 
@@ -34,6 +36,9 @@ class Purchase(Base):
         Index(None, "store_location_id"),
         *not_empty("receipt_id"),
         *a_number("total", "subtotal", "tax", "savings_total"),
+        matches("source_url", "Purchase.source_url"),
+        *real_dates("purchase_date"),
+        *real_times("ingested_at"),
         {"comment": "Receipts as recorded; amounts are negative for a return."},
     )
 

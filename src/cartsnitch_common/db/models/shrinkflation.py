@@ -17,6 +17,7 @@ from cartsnitch_common.db.columns import (
     foreign_key,
     not_empty,
     not_negative,
+    real_dates,
 )
 
 
@@ -28,6 +29,7 @@ class ShrinkflationEvent(Base):
         UniqueConstraint("normalized_product_id", "new_size", "new_unit"),
         *not_empty("old_size", "new_size", "old_unit", "new_unit", "notes"),
         *not_negative("price_at_old_size", "price_at_new_size"),
+        *real_dates("detected_date"),
         CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence_range"),
         {"comment": "Products that got smaller; one row a product and new size."},
     )

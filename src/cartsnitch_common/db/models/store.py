@@ -17,6 +17,7 @@ from cartsnitch_common.db.columns import (
     foreign_key,
     matches,
     not_empty,
+    real_times,
     together,
 )
 
@@ -28,6 +29,9 @@ class Store(Base):
     __table_args__ = (
         UniqueConstraint("slug"),
         *not_empty("name"),
+        matches("logo_url", "Store.logo_url"),
+        matches("website_url", "Store.website_url"),
+        *real_times("created_at"),
         {"comment": "Retailers; one row a slug."},
     )
 

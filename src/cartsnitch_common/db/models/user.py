@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Final
 
-from sqlalchemy import Index, LargeBinary, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cartsnitch_common.constants import AccountStatus
@@ -18,8 +19,15 @@ from cartsnitch_common.db.columns import (
     enum_column,
     foreign_key,
     not_empty,
+    real_times,
 )
 from cartsnitch_common.values.ids import new_uuid
+
+# What the rule string.email of buf.validate accepts: the HTML standard's "valid e-mail
+# address". #-\x27 and ^-~ are ranges of ASCII that hold neither a quote nor a percent sign
+# to escape.
+_LABEL: Final = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_EMAIL: Final = rf"^[a-zA-Z0-9.!#-\x27*+/=?^-~-]+@{_LABEL}(\.{_LABEL})*$"
 
 
 def _new_user_id() -> str:
@@ -32,7 +40,9 @@ class User(Base):
     __tablename__ = "users"
     __table_args__ = (
         Index("uq_users_email", func.lower(text("email")), unique=True),
-        *not_empty("id", "email", "display_name"),
+        *not_empty("id", "display_name"),
+        CheckConstraint(text(f"email ~ '{_EMAIL}'"), name="email_format"),
+        *real_times("created_at", "updated_at"),
         {"comment": "People with an account. The id is opaque: an auth server may mint it."},
     )
 
@@ -58,6 +68,7 @@ class UserStoreAccount(Base):
     __table_args__ = (
         UniqueConstraint("user_id", "store_id"),
         Index(None, "store_id"),
+        *real_times("session_expires_at", "last_sync_at"),
         {"comment": "Connected retailer accounts; one a user and store."},
     )
 
