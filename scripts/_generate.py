@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from _constants import constants_module
+from _pydantic import write_pydantic
+from _release import write_release
 from google.protobuf import descriptor_pb2
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PROTO: Final = ROOT / "proto"
 THIRD_PARTY: Final = ROOT / "third_party" / "protovalidate"
 STUBS: Final = Path("src/cartsnitch")
+PYDANTIC: Final = Path("src/cartsnitch_common/pydantic")
 CONSTANTS: Final = Path("src/cartsnitch_common/constants.py")
 DOCS: Final = Path("docs")
 RUFF_FORMAT: Final = (
@@ -48,23 +51,31 @@ def main() -> int:
     """Generate into a scratch folder, then install it or compare with it."""
     parser = argparse.ArgumentParser(prog="scripts/generate", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing; fail on a difference")
+    parser.add_argument("--release", metavar="DIR", type=Path, help="write only the archive there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        full = _compile_protos(made / "full.binpb")
-        _write_stubs(full, made)
+        full = compile_protos(made / "full.binpb")
+        if arguments.release:
+            print(write_release(ROOT, full, arguments.release))
+            return 0
+        cut = _without_rules(full)
+        _write_stubs(full, cut, made)
         _write_faces(made / STUBS)
-        (made / CONSTANTS).parent.mkdir(parents=True)
+        write_pydantic(cut, _own_protos(), made / PYDANTIC, MARK)
         (made / CONSTANTS).write_text(constants_module(full, MARK))
         _run(*RUFF_FORMAT, str(made / CONSTANTS))
         if not arguments.check:
-            shutil.rmtree(ROOT / STUBS, ignore_errors=True)
+            for part in (STUBS, PYDANTIC):
+                shutil.rmtree(ROOT / part, ignore_errors=True)
             shutil.copytree(made / "src", ROOT / "src", dirs_exist_ok=True)
         # In a process of its own: it imports the stubs that were just made.
         _run(sys.executable, str(ROOT / "scripts/_docs.py"), str(made / DOCS))
         if arguments.check:
             return _report(list(_differences(made)))
         shutil.copytree(made / DOCS, ROOT / DOCS, dirs_exist_ok=True)
+        # Vectors are only added here; a test fails on one that is missing or has changed.
+        _run(sys.executable, str(ROOT / "scripts/_golden.py"))
     return 0
 
 
@@ -84,7 +95,7 @@ def _own_protos() -> list[str]:
     return sorted(path.relative_to(PROTO).as_posix() for path in PROTO.rglob("*.proto"))
 
 
-def _compile_protos(target: Path) -> descriptor_pb2.FileDescriptorSet:
+def compile_protos(target: Path) -> descriptor_pb2.FileDescriptorSet:
     """Compile every proto with its imports and comments into one descriptor set."""
     _protoc(
         f"-I{PROTO}",
@@ -97,8 +108,8 @@ def _compile_protos(target: Path) -> descriptor_pb2.FileDescriptorSet:
     return descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes())
 
 
-def _write_stubs(full: descriptor_pb2.FileDescriptorSet, made: Path) -> None:
-    """Run protoc on the set without ``validate.proto``.
+def _without_rules(full: descriptor_pb2.FileDescriptorSet) -> descriptor_pb2.FileDescriptorSet:
+    """Cut ``validate.proto`` and every import of it.
 
     The rules stay in the options as raw bytes, where protovalidate reads them.
     Without the import no second copy of ``validate.proto`` can clash with
@@ -111,6 +122,12 @@ def _write_stubs(full: descriptor_pb2.FileDescriptorSet, made: Path) -> None:
         kept = cut.file.add()
         kept.CopyFrom(file)
         kept.dependency[:] = [name for name in file.dependency if name != RULES_FILE]
+    return cut
+
+
+def _write_stubs(
+    full: descriptor_pb2.FileDescriptorSet, cut: descriptor_pb2.FileDescriptorSet, made: Path
+) -> None:
     cut_file = made / "cut.binpb"
     cut_file.write_bytes(cut.SerializeToString())
     out = made / "src"
@@ -240,14 +257,15 @@ def _differences(made: Path) -> Iterator[str]:
         old_file = ROOT / name
         if not old_file.exists() or not filecmp.cmp(made / name, old_file, shallow=False):
             yield f"{name} differs"
-    new, old = _files(made / STUBS), _files(ROOT / STUBS)
-    for name in sorted(new | old):
-        if name not in old:
-            yield f"{STUBS / name} is missing"
-        elif name not in new:
-            yield f"{STUBS / name} is left over"
-        elif not filecmp.cmp(made / STUBS / name, ROOT / STUBS / name, shallow=False):
-            yield f"{STUBS / name} differs"
+    for part in (STUBS, PYDANTIC):
+        new, old = _files(made / part), _files(ROOT / part)
+        for name in sorted(new | old):
+            if name not in old:
+                yield f"{part / name} is missing"
+            elif name not in new:
+                yield f"{part / name} is left over"
+            elif not filecmp.cmp(made / part / name, ROOT / part / name, shallow=False):
+                yield f"{part / name} differs"
 
 
 def _report(differences: Iterable[str]) -> int:

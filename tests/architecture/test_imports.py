@@ -42,6 +42,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import cartsnitch_common.config", {"pydantic"}),
         ("import cartsnitch_common.db.models", {"sqlalchemy"}),
         ("import cartsnitch_common.events", {"redis", "pydantic"}),
+        ("import cartsnitch_common.rpc", {"grpc", "pydantic"}),
     ],
 )
 def test_an_import_is_light(statement: str, allowed: set[str]) -> None:

