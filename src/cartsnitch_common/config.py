@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -13,6 +14,7 @@ PREFIX: Final = "CARTSNITCH_"
 
 _DATABASE_SCHEMES: Final = ("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg")
 _REDIS_SCHEMES: Final = ("redis", "rediss")
+_SHORTEST_TOKEN: Final = 32
 
 
 def setting_name(field: str) -> str:
@@ -59,6 +61,33 @@ class Settings(BaseSettings):
     redis_block_time: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Unit: seconds that a consumer waits on Redis for a new event."""
 
+    rpc_token: SecretStr | None = None
+    """What services prove themselves with to each other: 32 characters or more.
+
+    Several are separated by commas, to change them without an outage: a server
+    takes each of them, a channel sends the first."""
+
+    rpc_host: str = "127.0.0.1"
+    """The address that the gRPC server listens on; ``0.0.0.0`` or ``[::]`` for every one."""
+
+    rpc_port: Annotated[int, Field(ge=0, le=65535)] = 50051
+    """The port that the gRPC server listens on; 0 for any that is free."""
+
+    rpc_tls_certificate: Path | None = None
+    """The server's certificate chain, a PEM file; with it the server speaks TLS only."""
+
+    rpc_tls_key: Path | None = None
+    """The private key of ``rpc_tls_certificate``, a PEM file."""
+
+    rpc_tls_ca: Path | None = None
+    """Whom channels trust, a PEM file; with it they speak TLS only."""
+
+    rpc_max_deadline: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    """Unit: seconds that the gRPC server works on a call, whatever the caller allows."""
+
+    rpc_grace: Annotated[float, Field(ge=0, le=600)] = 10.0
+    """Unit: seconds that calls in flight get when the gRPC server stops."""
+
     @field_validator("database_url")
     @classmethod
     def _database_scheme(cls, value: SecretStr | None) -> SecretStr | None:
@@ -68,6 +97,26 @@ class Settings(BaseSettings):
     @classmethod
     def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_scheme(value, _REDIS_SCHEMES)
+
+    @field_validator("rpc_token")
+    @classmethod
+    def _long_tokens(cls, value: SecretStr | None) -> SecretStr | None:
+        tokens = _tokens(value)
+        if any(len(token) < _SHORTEST_TOKEN for token in tokens):
+            message = f"each token must have {_SHORTEST_TOKEN} characters or more"
+            raise ValueError(message)
+        if not all(char.isascii() and char.isprintable() for token in tokens for char in token):
+            message = "a token may hold printable ASCII characters only"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.rpc_tls_certificate is None) != (self.rpc_tls_key is None):
+            missing = "rpc_tls_key" if self.rpc_tls_key is None else "rpc_tls_certificate"
+            message = "is not set: a certificate and its key go together"
+            raise SettingError(setting_name(missing), message)
+        return self
 
     @model_validator(mode="after")
     def _block_below_timeout(self) -> Self:
@@ -111,12 +160,26 @@ class Settings(BaseSettings):
         """
         return _required("redis_url", self.redis_url)
 
+    def require_rpc_tokens(self) -> tuple[str, ...]:
+        """The tokens in clear, at least one; the first is the one to send.
+
+        Raises:
+            SettingError: None is set.
+        """
+        _required("rpc_token", self.rpc_token)
+        return _tokens(self.rpc_token)
+
 
 def _checked_scheme(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
     if value is not None and value.get_secret_value().partition("://")[0] not in schemes:
         message = f"must start with one of {', '.join(s + '://' for s in schemes)}"
         raise ValueError(message)
     return value
+
+
+def _tokens(value: SecretStr | None) -> tuple[str, ...]:
+    text = value.get_secret_value() if value is not None else ""
+    return tuple(token.strip() for token in text.split(",")) if text else ()
 
 
 def _required(field: str, value: SecretStr | None) -> str:
