@@ -60,12 +60,12 @@ class Repository:
     """The git repository around the project, read only."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         try:
             return subprocess.run(  # noqa: S603 - git itself
-                ["git", "-C", str(self._root), *arguments],  # noqa: S607 - as the user has it
+                ["git", "-C", str(self.root), *arguments],  # noqa: S607 - as the user has it
                 capture_output=True,
                 check=False,
                 env=os.environ | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},

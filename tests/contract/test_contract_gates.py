@@ -136,6 +136,18 @@ def test_golden_vectors_are_only_added(repo: Repo, capsys: Said) -> None:
     assert f"error GOLDEN_CHANGED  {VECTOR}" in capsys.readouterr().out
 
 
+def test_a_vector_may_follow_a_loosened_rule(repo: Repo, capsys: Said) -> None:
+    """Which rules a vector breaks may change; its bytes and its JSON form may not."""
+    path = "tests/golden/cartsnitch.type.v1.Money/full.json"
+    repo.write(path, '{"binary": "CgNVU0Q=", "json": {}, "breaks": ["units: int64.lte"]}')
+    repo.commit()
+    repo.write(path, '{"binary": "CgNVU0Q=", "json": {}, "breaks": []}')
+    assert repo.check() == 0
+    repo.write(path, '{"binary": "CgNVU0E=", "json": {}, "breaks": []}')
+    assert repo.check() == 1
+    assert f"error GOLDEN_CHANGED  {path}" in capsys.readouterr().out
+
+
 def test_a_released_migration_never_changes(repo: Repo, capsys: Said) -> None:
     """Until its release it may; from then on it is history."""
     repo.write(MIGRATION, '"""mended"""\n')

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -193,13 +194,19 @@ def test_a_further_receipt_is_taken(demo: Demo, settings: Settings, tmp_path: Pa
     assert increases["2% Reduced Fat Milk"]["currentPrice"]["units"] == "4"
 
 
+@pytest.mark.servers
 def test_the_embedded_servers_are_started_and_cleaned_up() -> None:
     """Without settings the demonstration brings its own servers, and leaves nothing behind."""
-    done = demo_process("--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["servers"]["embedded"] is True
+    # Not below pytest's folder: as root the servers' account could not enter it.
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        done = demo_process("--json", TMPDIR=place)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["servers"]["embedded"] is True
+        assert list(Path(place).iterdir()) == []
 
 
+@pytest.mark.servers
 def test_keep_leaves_the_servers_up_and_says_how_to_connect() -> None:
     """`--keep` prints the settings; a second run on them knows the receipts; `--stop` ends them."""
     kept = demo_process("--keep")
@@ -456,6 +463,7 @@ def test_what_a_receipt_says_is_printed_as_it_is(
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.servers
 def test_sigterm_ends_the_demonstration_quietly() -> None:
     """SIGTERM in the midst of it: exit code 143, no traceback."""
     command = [sys.executable, "-m", "cartsnitch_common.cli", "demo"]

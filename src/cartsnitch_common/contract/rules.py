@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cartsnitch_common.errors import InvalidFieldError, MissingExtraError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from protovalidate import Validator, Violation
+
+
+_UNKNOWN_ENUM: Final = "enum.defined_only"
 
 
 @cache
@@ -23,18 +26,22 @@ def _validator() -> Validator:
     return Validator()
 
 
-def check(message: Message, *, json_names: bool = False) -> None:
+def check(message: Message, *, json_names: bool = False, unknown_enums: bool = False) -> None:
     """Check a message against every rule of the contract.
 
     Args:
         message: Any message of the contract.
         json_names: Name the field as its JSON form does, ``unitPrice`` for ``unit_price``.
+        unknown_enums: Let pass enum values that this version does not know, as a
+            reader must: a newer writer knows more of them.
 
     Raises:
         InvalidFieldError: A rule is broken; names the first field, in the order
             of declaration, and how many more there are.
     """
     found = violations(message, json_names=json_names)
+    if unknown_enums:
+        found = [violation for violation in found if violation.rule_id != _UNKNOWN_ENUM]
     if not found:
         return
     first, more = found[0], len(found) - 1

@@ -271,3 +271,14 @@ def test_the_slow_runtime_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         decode(b"")
     monkeypatch.undo()
     envelope._require_fast_protobuf()
+
+
+def test_an_enum_value_of_a_newer_writer_is_read() -> None:
+    """An older reader gets the event with the number as it is; a writer may not send it."""
+    envelope = wrap(prices(), service="receiptwitness", key="store-1")
+    envelope.prices_updated.store = 99  # type: ignore[assignment]
+    assert decode(envelope.SerializeToString()).prices_updated.store == 99
+    newer = prices()
+    newer.store = 99  # type: ignore[assignment]
+    with pytest.raises(InvalidFieldError, match="store"):
+        wrap(newer, service="receiptwitness", key="store-1")

@@ -41,8 +41,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_VALUE_NOT_STORABLE: _ErrorReason.ValueType  # 2
     """A field keeps the rules, but the database cannot hold it exactly.
 
-    Another currency than USD, a fraction of a cent in a total. Nothing is
-    rounded and nothing is written.
+    A value that a newer contract allows and this server's tables do not know.
+    Nothing is rounded and nothing is written.
 
     Status: INVALID_ARGUMENT, with google.rpc.BadRequest.
     Retry: no. The same request fails again.
@@ -231,8 +231,8 @@ Example, of the first violation; rule_id is the rule's id in every language:
 ERROR_REASON_VALUE_NOT_STORABLE: ErrorReason.ValueType  # 2
 """A field keeps the rules, but the database cannot hold it exactly.
 
-Another currency than USD, a fraction of a cent in a total. Nothing is
-rounded and nothing is written.
+A value that a newer contract allows and this server's tables do not know.
+Nothing is rounded and nothing is written.
 
 Status: INVALID_ARGUMENT, with google.rpc.BadRequest.
 Retry: no. The same request fails again.

@@ -54,8 +54,8 @@ class ErrorReason(betterproto2.Enum):
     """
     A field keeps the rules, but the database cannot hold it exactly.
 
-    Another currency than USD, a fraction of a cent in a total. Nothing is
-    rounded and nothing is written.
+    A value that a newer contract allows and this server's tables do not know.
+    Nothing is rounded and nothing is written.
 
     Status: INVALID_ARGUMENT, with google.rpc.BadRequest.
     Retry: no. The same request fails again.
