@@ -20,7 +20,6 @@ from cartsnitch_common.cli.demo.receipts import read_receipt, sample_receipts
 from cartsnitch_common.cli.demo.report import show
 from cartsnitch_common.config import Settings, setting_name
 from cartsnitch_common.db import migrate
-from cartsnitch_common.db.engine import check_database_sync
 from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.embedded import EmbeddedServers, start_servers, stop_kept
 from cartsnitch_common.errors import CartsnitchError, ServerUnavailableError
@@ -95,7 +94,7 @@ async def _run(
 
 
 def _prepare(settings: Settings) -> None:
-    check_database_sync(settings)
+    # Redis first: a Redis that cannot be used leaves the database as it was.
     check_redis_sync(settings)
     check_rights_sync(settings)
     migrate.upgrade(settings)
