@@ -1,0 +1,1 @@
+"""The comparisons of rows, messages and queries; each module declares ``ROWS``."""
