@@ -16,8 +16,9 @@ from sqlalchemy import event
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import in_autocommit
-from cartsnitch_common.db.migrate import LIMITS, VERSION_TABLE, exclusive_connection
+from cartsnitch_common.db.migrate import VERSION_TABLE, exclusive_connection
 from cartsnitch_common.db.models import Base
+from cartsnitch_common.db.operations import LIMITS
 from cartsnitch_common.errors import CartsnitchError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def configure(**options: Any) -> None:
         compare_type=True,
         compare_server_default=True,
         on_version_apply=context.config.attributes.get("on_version_apply"),
+        cartsnitch_migrations=True,  # what operations.py adds
         **options,
     )
 
@@ -80,7 +82,6 @@ def print_sql() -> None:
     """Write the SQL of `alembic upgrade --sql`."""
     configure(dialect_name="postgresql", literal_binds=True, dialect_opts={"paramstyle": "named"})
     with context.begin_transaction():
-        context.execute(LIMITS.replace("SET LOCAL", "SET"))
         context.run_migrations()
 
 

@@ -26,9 +26,13 @@ The previous code sees: TODO
 #
 # An index on a table with rows is a migration of its own, outside a transaction
 # and therefore without these limits: a lock timeout there leaves an index that
-# is INVALID, and that IF NOT EXISTS then skips.
+# is INVALID. The runner builds such a one again; IF NOT EXISTS would skip it.
 #   with op.get_context().autocommit_block():
 #       op.create_index(..., postgresql_concurrently=True)
+#   and back: op.drop_index(..., postgresql_concurrently=True, if_exists=True)
+#
+# Rows are filled in batches, in one statement that commits each and may be run
+# again: see the example in src/cartsnitch_common/db/operations.py.
 #
 # Literal values only: history does not change when a model or a constant does.
 # Names of constraints and indexes go through op.f(), or get their prefix twice.

@@ -18,6 +18,7 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.migrate import MigrationError
+from cartsnitch_common.db.operations import LIMITS
 from cartsnitch_common.db.revisions import alembic_config, scripts_folder
 from tests.catalog import catalog, tables
 
@@ -67,7 +68,7 @@ def test_a_migration_tells_what_an_operator_must_know(path: Path) -> None:
 def test_the_template_carries_the_rules() -> None:
     """Whoever writes a migration meets the lock and statement limits and the three phases."""
     text = (scripts_folder() / "script.py.mako").read_text()
-    for rule in (*migrate.LIMITS.split("; "), "expand", "migrate", "contract", "CONCURRENTLY"):
+    for rule in (*LIMITS.split("; "), "expand", "migrate", "contract", "CONCURRENTLY"):
         assert rule in text or rule.lower() in text, rule
 
 

@@ -58,9 +58,6 @@ __all__ = [
 VERSION_TABLE: Final = "alembic_version_cartsnitch"
 """Not Alembic's own name: another program in the database may use that."""
 
-LIMITS: Final = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '60s'"
-"""What each migration begins with. A lock that is not granted is tried for again."""
-
 LOCK_WAIT: Final = 600.0
 """How long a run waits for another one to end. Unit: seconds."""
 

@@ -1,0 +1,124 @@
+"""What migrations may say, and what the runner adds to it.
+
+A revision is plain Alembic; importing this module, as alembic/env.py does, makes
+its concurrent indexes safe to repeat. Nothing else changes, and nothing at all
+for another program's migrations in the same process.
+
+An index on a table that has rows is a revision of its own::
+
+    def upgrade() -> None:
+        with op.get_context().autocommit_block():
+            op.create_index(
+                op.f("ix_coupons_valid"),
+                "coupons",
+                ["valid_from", "valid_to"],
+                postgresql_concurrently=True,
+            )
+
+    def downgrade() -> None:
+        with op.get_context().autocommit_block():
+            op.drop_index(
+                op.f("ix_coupons_valid"),
+                "coupons",
+                postgresql_concurrently=True,
+                if_exists=True,
+            )
+
+Filling a column or a table that has many rows is a revision of its own as well.
+It commits in batches, each short, so that no writer waits long for a row; it
+writes only what is still missing, so that it may be killed and run again; and as
+one statement it works through PgBouncer and in ``alembic upgrade --sql``::
+
+    with op.get_context().autocommit_block():
+        op.execute(
+            "DO $$ BEGIN LOOP"
+            "   UPDATE coupons SET kind = 'paper' WHERE id IN ("
+            "     SELECT id FROM coupons WHERE kind IS NULL LIMIT 5000 FOR UPDATE SKIP LOCKED);"
+            "   EXIT WHEN NOT FOUND;"
+            "   COMMIT;"
+            " END LOOP; END $$"
+        )
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from alembic.ddl.postgresql import PostgresqlImpl
+from sqlalchemy import text
+from sqlalchemy.schema import DropIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Index
+
+__all__ = ["LIMITS", "PatientPostgresql"]
+
+LIMITS: Final = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '60s'"
+"""What each transaction of a migration begins with. A lock not granted is tried for again."""
+
+_OPTION: Final = "cartsnitch_migrations"  # of context.configure, in alembic/env.py
+
+# A concurrent build waits for others. A limit that ends it leaves an INVALID index.
+_LIMITED: Final = "name IN ('lock_timeout', 'statement_timeout')"
+_LIFT: Final = text(
+    f"SELECT set_config(name, '0', false) FROM pg_settings WHERE {_LIMITED} AND setting <> '0'"
+)
+_RESTORE: Final = text(
+    f"SELECT set_config(name, reset_val, false) FROM pg_settings"
+    f" WHERE {_LIMITED} AND setting <> reset_val"
+)
+_IS_VALID: Final = text(
+    "SELECT i.indisvalid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"
+    " WHERE i.indrelid = to_regclass(:table) AND x.relname = :name"
+)
+
+
+class PatientPostgresql(PostgresqlImpl):
+    """Alembic's PostgreSQL, whose concurrent indexes heal.
+
+    A build that was killed, or that met a duplicate, leaves an index that is
+    INVALID: every write pays for it, no query uses it, and IF NOT EXISTS skips
+    it. The next run drops it and builds it again. One that is whole, because the
+    run was killed between the build and the note that it is done, is kept.
+    """
+
+    __dialect__ = "postgresql"
+
+    def emit_begin(self) -> None:
+        """Begin a transaction of a script, with the limits that a run has as well."""
+        super().emit_begin()
+        if self.context_opts.get(_OPTION):
+            self.static_output(f"{LIMITS};")
+
+    def create_index(self, index: Index, **kw: Any) -> None:
+        """Make an index; a concurrent one may have been begun by a run that was killed."""
+        ours = self.context_opts.get(_OPTION) and index.kwargs.get("postgresql_concurrently")
+        if not ours or self.connection is None:
+            super().create_index(index, **kw)
+            return
+        with _without_limits(self.connection):
+            is_valid = self.connection.scalar(
+                _IS_VALID, {"table": str(index.table), "name": index.name}
+            )
+            if is_valid is False:
+                self._exec(DropIndex(index, if_exists=True))
+            if not is_valid:
+                super().create_index(index, **kw)
+
+
+@contextmanager
+def _without_limits(connection: Connection) -> Iterator[None]:
+    """Lift the limits that the server, the database or the role sets for a session.
+
+    There are none unless somebody set them. Behind PgBouncer in transaction mode
+    the statement may reach another session than the build: give the role that
+    migrates no limits there.
+    """
+    connection.execute(_LIFT)
+    try:
+        yield
+    finally:
+        connection.execute(_RESTORE)
