@@ -8,7 +8,7 @@ import uuid
 from sqlalchemy import CheckConstraint, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cartsnitch_common.constants import DiscountType
+from cartsnitch_common.constants import DiscountType, Service
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     Amount,
@@ -42,7 +42,10 @@ class Coupon(Base):
         matches("source_url", "Coupon.source_url"),
         *real_dates("valid_from", "valid_to"),
         *real_times("scraped_at"),
-        {"comment": "Offers of the stores."},
+        {
+            "comment": "Offers of the stores.",
+            "info": {"owner": Service.CLIPARTIST},
+        },
     )
 
     id: Mapped[Id]

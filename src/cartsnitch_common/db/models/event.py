@@ -20,13 +20,22 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import Id, contract_text
+from cartsnitch_common.db.owners import EVERY_PUBLISHER, Program, Share
 
 
 class OutboxEvent(Base):
     """An event that is committed and not yet on Redis."""
 
     __tablename__ = "event_outbox"
-    __table_args__ = ({"comment": "Events to relay, in the order of their ids within a key."},)
+    __table_args__ = (
+        {
+            "comment": "Events to relay, in the order of their ids within a key.",
+            "info": {
+                "owner": Program.RELAY,
+                "shared": [Share("INSERT", services=EVERY_PUBLISHER)],
+            },
+        },
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     event_id: Mapped[uuid.UUID]
@@ -54,7 +63,10 @@ class LoggedEvent(Base):
     __tablename__ = "event_log"
     __table_args__ = (
         Index(None, "relayed_at"),
-        {"comment": "Relayed events, kept for replay."},
+        {
+            "comment": "Relayed events, kept for replay.",
+            "info": {"owner": Program.RELAY},
+        },
     )
 
     id: Mapped[int] = mapped_column(
@@ -74,7 +86,10 @@ class InboxEvent(Base):
     __tablename__ = "event_inbox"
     __table_args__ = (
         Index(None, "handled_at"),
-        {"comment": "Which consumer has handled which event; written with the effect."},
+        {
+            "comment": "Which consumer has handled which event; written with the effect.",
+            "info": {"owner": Program.RELAY, "shared": [Share("SELECT"), Share("INSERT")]},
+        },
     )
 
     consumer: Mapped[str] = contract_text("Envelope.service", primary_key=True)
@@ -88,7 +103,14 @@ class DeadLetter(Base):
     __tablename__ = "event_dead_letters"
     __table_args__ = (
         UniqueConstraint("consumer", "stream", "entry_id"),
-        {"comment": "Events that a consumer gave up on."},
+        {
+            "comment": "Events that a consumer gave up on.",
+            "info": {
+                "owner": Program.RELAY,
+                # The id is what an INSERT returns; envelopes may be of other services.
+                "shared": [Share("INSERT"), Share("SELECT", columns=("id",))],
+            },
+        },
     )
 
     id: Mapped[Id]

@@ -8,7 +8,7 @@ import uuid
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cartsnitch_common.constants import PriceSource
+from cartsnitch_common.constants import PriceSource, Service
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     Id,
@@ -36,7 +36,10 @@ class PriceHistory(Base):
             f"purchase_item_id IS NULL OR source = '{PriceSource.RECEIPT.value}'",
             name="purchase_item_of_receipt",
         ),
-        {"comment": "Prices seen; a correction is a new row of the same date with a later id."},
+        {
+            "comment": "Prices seen; a correction is a new row of the same date with a later id.",
+            "info": {"owner": Service.RECEIPTWITNESS},
+        },
     )
 
     id: Mapped[Id]

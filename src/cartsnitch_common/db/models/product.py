@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cartsnitch_common.constants import PATTERN
+from cartsnitch_common.constants import PATTERN, Service
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     CreatedAt,
@@ -16,6 +16,7 @@ from cartsnitch_common.db.columns import (
     real_times,
     together,
 )
+from cartsnitch_common.db.owners import Share
 
 
 class NormalizedProduct(Base):
@@ -44,7 +45,10 @@ class NormalizedProduct(Base):
             postgresql_using="gin",
             postgresql_ops={"upc_variants": "jsonb_path_ops"},
         ),
-        {"comment": "Products as the platform knows them, across retailers."},
+        {
+            "comment": "Products as the platform knows them, across retailers.",
+            "info": {"owner": Service.RECEIPTWITNESS, "shared": [Share("SELECT")]},
+        },
     )
 
     id: Mapped[Id]

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from cartsnitch_common.constants import Service
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     Amount,
@@ -39,7 +40,10 @@ class Purchase(Base):
         matches("source_url", "Purchase.source_url"),
         *real_dates("purchase_date"),
         *real_times("ingested_at"),
-        {"comment": "Receipts as recorded; amounts are negative for a return."},
+        {
+            "comment": "Receipts as recorded; amounts are negative for a return.",
+            "info": {"owner": Service.RECEIPTWITNESS},
+        },
     )
 
     id: Mapped[Id]
@@ -82,7 +86,10 @@ class PurchaseItem(Base):
         *a_number("quantity", "extended_price", "coupon_discount", "loyalty_discount"),
         CheckConstraint("quantity <> 0", name="quantity_not_zero"),
         matches("upc", "PurchaseItem.upc"),
-        {"comment": "Receipt lines in the order of their ids; a return has a negative quantity."},
+        {
+            "comment": "Receipt lines in the order of their ids; a return has a negative quantity.",
+            "info": {"owner": Service.RECEIPTWITNESS},
+        },
     )
 
     id: Mapped[Id]

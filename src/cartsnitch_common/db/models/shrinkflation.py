@@ -8,6 +8,7 @@ import uuid
 from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
+from cartsnitch_common.constants import Service
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     Id,
@@ -31,7 +32,10 @@ class ShrinkflationEvent(Base):
         *not_negative("price_at_old_size", "price_at_new_size"),
         *real_dates("detected_date"),
         CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence_range"),
-        {"comment": "Products that got smaller; one row a product and new size."},
+        {
+            "comment": "Products that got smaller; one row a product and new size.",
+            "info": {"owner": Service.SHRINKRAY},
+        },
     )
 
     id: Mapped[Id]

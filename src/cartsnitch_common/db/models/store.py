@@ -7,7 +7,7 @@ import uuid
 from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped
 
-from cartsnitch_common.constants import StoreSlug
+from cartsnitch_common.constants import Service, StoreSlug
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     CreatedAt,
@@ -20,6 +20,7 @@ from cartsnitch_common.db.columns import (
     real_times,
     together,
 )
+from cartsnitch_common.db.owners import Share
 
 
 class Store(Base):
@@ -32,7 +33,10 @@ class Store(Base):
         matches("logo_url", "Store.logo_url"),
         matches("website_url", "Store.website_url"),
         *real_times("created_at"),
-        {"comment": "Retailers; one row a slug."},
+        {
+            "comment": "Retailers; one row a slug.",
+            "info": {"owner": Service.API, "shared": [Share("SELECT")]},
+        },
     )
 
     id: Mapped[Id]
@@ -56,7 +60,10 @@ class StoreLocation(Base):
         CheckConstraint("lat BETWEEN -90 AND 90", name="lat_range"),
         CheckConstraint("lng BETWEEN -180 AND 180", name="lng_range"),
         together("coordinates_together", "lat", "lng"),
-        {"comment": "Physical shops of the stores."},
+        {
+            "comment": "Physical shops of the stores.",
+            "info": {"owner": Service.API, "shared": [Share("SELECT")]},
+        },
     )
 
     id: Mapped[Id]

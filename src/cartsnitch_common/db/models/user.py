@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cartsnitch_common.constants import AccountStatus
+from cartsnitch_common.constants import AccountStatus, Service
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import (
     CreatedAt,
@@ -43,7 +43,10 @@ class User(Base):
         *not_empty("id", "display_name"),
         CheckConstraint(text(f"email ~ '{_EMAIL}'"), name="email_format"),
         *real_times("created_at", "updated_at"),
-        {"comment": "People with an account. The id is opaque: an auth server may mint it."},
+        {
+            "comment": "People with an account. The id is opaque: an auth server may mint it.",
+            "info": {"owner": Service.API},
+        },
     )
 
     id: Mapped[str] = contract_text(
@@ -69,7 +72,10 @@ class UserStoreAccount(Base):
         UniqueConstraint("user_id", "store_id"),
         Index(None, "store_id"),
         *real_times("session_expires_at", "last_sync_at"),
-        {"comment": "Connected retailer accounts; one a user and store."},
+        {
+            "comment": "Connected retailer accounts; one a user and store.",
+            "info": {"owner": Service.RECEIPTWITNESS},
+        },
     )
 
     id: Mapped[Id]

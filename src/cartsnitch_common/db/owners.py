@@ -1,0 +1,41 @@
+"""Who owns a table, and who else works on it: stands in each model's ``info``.
+
+``__table_args__ = ({"comment": ..., "info": {"owner": Service.API}},)`` gives the
+owner SELECT, INSERT, UPDATE and DELETE and everybody else nothing. With
+``"shared": [Share(...)]`` beside it, others get what it names.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from cartsnitch_common.constants import PUBLISHERS, Service
+
+
+class Program(StrEnum):
+    """A program of this package that works on tables as a service does."""
+
+    RELAY = "relay"
+    """The relay: moves events from the outbox to the log, and keeps the event tables."""
+
+
+EVERY_SERVICE: Final = tuple(Service)
+
+EVERY_PUBLISHER: Final = tuple(
+    service for service in Service if any(service in some for some in PUBLISHERS.values())
+)
+"""The services that publish an event of the contract."""
+
+
+class Share(NamedTuple):
+    """A right on a table for others than its owner."""
+
+    privilege: str
+    """Such as ``SELECT``."""
+
+    services: tuple[Service, ...] = EVERY_SERVICE
+    """Who gets it."""
+
+    columns: tuple[str, ...] = ()
+    """On which columns; empty for the whole table."""
