@@ -1,0 +1,212 @@
+"""The rights that a database grants, and how they become the expected ones."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import ARRAY, Connection, NullPool, Text, bindparam, text
+from sqlalchemy.exc import DBAPIError
+
+from cartsnitch_common.db import migrate
+from cartsnitch_common.db.engine import sync_engine
+from cartsnitch_common.db.failures import sqlstate_of
+from cartsnitch_common.db.roles import (
+    GRANT_OPTION,
+    OWNERSHIP,
+    PUBLIC,
+    ROLES,
+    Grant,
+    create_roles,
+    expected_grants,
+    give,
+    own_tables,
+    table_names,
+    take,
+)
+from cartsnitch_common.db.url import SETTING
+from cartsnitch_common.errors import DatabaseError, SettingError
+
+if TYPE_CHECKING:
+    from cartsnitch_common.config import Settings
+
+_LOCK: Final = text("SELECT pg_advisory_xact_lock(0x6772616e7473)")  # "grants"
+_LIMIT: Final = text("SET LOCAL lock_timeout = '200ms'")
+_ATTEMPTS: Final = 60
+_LONGEST_PAUSE: Final = 1.0  # seconds
+_TRANSIENT: Final = frozenset({"40P01", "55P03", "XX000"})
+"""Deadlock, lock not available, and "tuple concurrently updated", which has no code of its own."""
+
+_ACTUAL: Final = text(
+    f"""
+    WITH ours AS (
+        SELECT oid, relowner, relacl, 'r'::"char" AS kind, quote_ident(relname) AS name
+        FROM pg_class
+        WHERE oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(:tables) AS name)
+    ), objects AS (
+        SELECT * FROM ours
+        UNION ALL
+        SELECT s.oid, s.relowner, s.relacl, 's', 'SEQUENCE ' || quote_ident(s.relname)
+        FROM pg_depend d JOIN ours ON ours.oid = d.refobjid JOIN pg_class s ON s.oid = d.objid
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+            AND s.relkind = 'S'
+    ), given AS (
+        SELECT o.name, o.relowner, '' AS attname, a.*
+        FROM objects o, aclexplode(coalesce(o.relacl, acldefault(o.kind, o.relowner))) a
+        UNION ALL
+        SELECT o.name, o.relowner, quote_ident(c.attname), a.*
+        FROM ours o JOIN pg_attribute c ON c.attrelid = o.oid, aclexplode(c.attacl) a
+    )
+    SELECT r.rolname, o.name, '{OWNERSHIP}', '', false
+    FROM ours o JOIN pg_roles r ON r.oid = o.relowner
+    UNION ALL
+    SELECT coalesce(r.rolname, '{PUBLIC}'), g.name, g.privilege_type, g.attname, g.is_grantable
+    FROM given g LEFT JOIN pg_roles r ON r.oid = g.grantee
+    WHERE g.grantee <> g.relowner
+    """
+).bindparams(bindparam("tables", type_=ARRAY(Text)))
+
+_POWER: Final = text(
+    """
+    SELECT
+        (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user),
+        (SELECT array_agg(relname::text) FROM pg_class
+         WHERE oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(:tables) AS name)
+             AND NOT pg_has_role(relowner, 'USAGE'))
+    """
+).bindparams(bindparam("tables", type_=ARRAY(Text)))
+
+
+class GrantError(SettingError):
+    """the rights could not be brought to what they shall be.
+
+    The setting is the database's, because that is what it happened to.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(SETTING, reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantsResult:
+    """What a run changed."""
+
+    created: tuple[str, ...]
+    """The roles that were missing."""
+
+    given: tuple[Grant, ...]
+    """The rights that were missing, ownership among them."""
+
+    taken: tuple[Grant, ...]
+    """The rights that were too many."""
+
+    others: tuple[Grant, ...]
+    """Rights of roles that are none of this package's, such as a program for backups.
+
+    Somebody gave them on purpose; they are reported and stay."""
+
+
+def existing_roles(connection: Connection) -> frozenset[str]:
+    """Which of the roles of this package the server has."""
+    query = text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:roles)")
+    query = query.bindparams(bindparam("roles", type_=ARRAY(Text)))
+    return frozenset(connection.scalars(query, {"roles": list(ROLES)}))
+
+
+def actual_grants(connection: Connection) -> frozenset[Grant]:
+    """The rights that there are on this package's tables and their sequences.
+
+    The owner of a table is listed with ``OWNERSHIP`` only, and a superuser never.
+    """
+    grants = set()
+    for role, on, privilege, column, grantable in connection.execute(
+        _ACTUAL, {"tables": table_names()}
+    ):
+        grants.add(Grant(role, on, privilege, column))
+        if grantable:
+            grants.add(Grant(role, on, GRANT_OPTION + privilege, column))
+    return frozenset(grants)
+
+
+def apply_grants(settings: Settings) -> GrantsResult:
+    """Bring the database to the expected rights, in one transaction. May be repeated.
+
+    Roles that are missing are made. When nothing is to change, nothing is written
+    and no table is locked. Several may run at once.
+
+    Raises:
+        SettingError: the database's address is not set, or it cannot be used.
+        MigrationError: the database is behind, so that tables are missing.
+        GrantError: the connected user may not do what is needed.
+    """
+    migrate.require_schema(settings)
+    engine = sync_engine(settings, poolclass=NullPool)
+    reason = ""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with engine.begin() as connection:
+                return _apply(connection)
+        except (DBAPIError, DatabaseError) as error:
+            reason = _what(error)
+            if _state(error) not in _TRANSIENT:
+                break
+        longest = min(_LONGEST_PAUSE, 0.05 * 2**attempt)
+        time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
+    raise GrantError(f"nothing was changed: {reason}")
+
+
+def _apply(connection: Connection) -> GrantsResult:
+    connection.execute(_LIMIT)
+    connection.execute(_LOCK)
+    created = frozenset(ROLES) - existing_roles(connection)
+    before = actual_grants(connection)
+    _require_power(connection, created)
+    if created:
+        connection.execute(text(create_roles()))
+    connection.execute(text(own_tables()))
+    expected = expected_grants()
+    _run(connection, take(_ours(actual_grants(connection)) - expected))
+    # Read again: what is taken from a table is taken from its columns as well.
+    _run(connection, give(expected - actual_grants(connection)))
+    after = actual_grants(connection)
+    if _ours(after) != expected:
+        left = "; ".join(str(grant) for grant in sorted(_ours(after) ^ expected))
+        raise GrantError(f"rights that another role gave cannot be taken: {left}")
+    return GrantsResult(
+        created=tuple(sorted(created)),
+        given=tuple(sorted(expected - before)),
+        taken=tuple(sorted(_ours(before) - expected)),
+        others=tuple(sorted(after - expected)),
+    )
+
+
+def _ours(grants: frozenset[Grant]) -> frozenset[Grant]:
+    return frozenset(grant for grant in grants if grant.role in {PUBLIC, *ROLES})
+
+
+def _run(connection: Connection, statements: list[str]) -> None:
+    for statement in statements:
+        connection.execute(text(statement))
+
+
+def _require_power(connection: Connection, missing_roles: frozenset[str]) -> None:
+    """Make sure that the user may do it, to say so in better words than PostgreSQL's."""
+    may_create, others_tables = connection.execute(_POWER, {"tables": table_names()}).one()
+    if missing_roles and not may_create:
+        names = ", ".join(sorted(missing_roles))
+        raise GrantError(f"the user may not create roles, and these are missing: {names}")
+    if others_tables:
+        raise GrantError(f"the user does not own {', '.join(sorted(others_tables))}")
+
+
+def _state(error: BaseException) -> str | None:
+    return error.sqlstate if isinstance(error, DatabaseError) else sqlstate_of(error)
+
+
+def _what(error: DBAPIError | DatabaseError) -> str:
+    # PostgreSQL's own sentence names roles and tables, never a row: nothing here touches one.
+    original = error.orig if isinstance(error, DBAPIError) else error
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    return f"{primary or original} ({_state(error) or 'no SQLSTATE'})"
