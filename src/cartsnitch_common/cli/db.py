@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import NullPool
 
+from cartsnitch_common.cli.db_grants import grants
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.engine import sync_engine, sync_sessions
@@ -17,6 +18,7 @@ from cartsnitch_common.db.seed import STORES, seed_stores
 app = typer.Typer(
     help="The schema, in the database that CARTSNITCH_DATABASE_URL names.", no_args_is_help=True
 )
+app.command()(grants)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
