@@ -9,7 +9,7 @@ import typer
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.grants import GrantsResult, apply_grants
-from cartsnitch_common.db.roles import Grant, script
+from cartsnitch_common.db.roles import script
 
 
 def grants(
@@ -46,17 +46,13 @@ def _print(result: GrantsResult) -> None:
     for role in result.created:
         typer.echo(f"created role {role}")
     for grant in result.given:
-        typer.echo(f"gave {_said(grant)}")
+        typer.echo(f"gave {grant}")
     for grant in result.taken:
-        typer.echo(f"took {_said(grant)}")
+        typer.echo(f"took {grant}")
     for grant in result.others:
-        typer.echo(f"left {_said(grant)}: the role is none of ours")
+        typer.echo(f"left {grant}, a role of others")
     changes = len(result.given) + len(result.taken)
     typer.echo(f"{changes} rights changed" if changes else "the rights were right already")
-
-
-def _said(grant: Grant) -> str:
-    return f"{grant.role} {grant.what} on {grant.on}"
 
 
 def _facts(result: GrantsResult) -> dict[str, list[str] | list[dict[str, str]]]:

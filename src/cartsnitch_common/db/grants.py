@@ -130,6 +130,21 @@ def actual_grants(connection: Connection) -> frozenset[Grant]:
     return frozenset(grants)
 
 
+def find_grant_drift(connection: Connection) -> tuple[str, ...]:
+    """Every right that is missing or too much, one line each; empty when there is none.
+
+    A database whose programs all log in as the tables' owner uses no roles, and
+    misses none. The rights of other programs' roles are their operator's affair.
+    """
+    found = _ours(actual_grants(connection))
+    in_use = any(grant.role in ROLES for grant in found)
+    missing = expected_grants() - found if in_use else frozenset()
+    return tuple(
+        f"{grant} {'is too much' if grant in found else 'is missing'}"
+        for grant in sorted(missing | (found - expected_grants()))
+    )
+
+
 def apply_grants(settings: Settings) -> GrantsResult:
     """Bring the database to the expected rights, in one transaction. May be repeated.
 

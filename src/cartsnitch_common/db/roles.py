@@ -60,8 +60,8 @@ class Grant(NamedTuple):
     """The only column it is for; empty for all."""
 
     def __str__(self) -> str:
-        """Say it as people do: ``cartsnitch_api has SELECT (id) on event_dead_letters``."""
-        return f"{self.role} has {self.what} on {self.on}"
+        """Say it in words: ``SELECT (id) on event_dead_letters for cartsnitch_api``."""
+        return f"{self.what} on {self.on} for {self.role}"
 
     @property
     def what(self) -> str:
@@ -197,6 +197,7 @@ def script(metadata: MetaData = Base.metadata) -> list[str]:
         if column.identity is not None
     ]
     return [
+        "SET LOCAL lock_timeout = '2s'",
         create_roles(),
         own_tables(metadata),
         f"REVOKE ALL ON {', '.join(table_names(metadata))} FROM {others} CASCADE",
