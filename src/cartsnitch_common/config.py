@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     database_statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 30.0
     """Unit: seconds that one statement may take; 0 is no limit."""
 
+    encryption_keys: SecretStr | None = None
+    """``2026-11=<base64 of 32 bytes>,2026-05=<...>``: the first key encrypts, all decrypt.
+
+    How keys are made and changed stands in ``cartsnitch_common.db.crypto``."""
+
     redis_connect_timeout: Annotated[float, Field(gt=0, le=300)] = 5.0
     """Unit: seconds until an unreachable Redis is an error."""
 
@@ -159,6 +164,14 @@ class Settings(BaseSettings):
             SettingError: It is not set.
         """
         return _required("redis_url", self.redis_url)
+
+    def require_encryption_keys(self) -> str:
+        """The keys of the encrypted columns in clear, for ``Keyring.from_settings``.
+
+        Raises:
+            SettingError: They are not set.
+        """
+        return _required("encryption_keys", self.encryption_keys)
 
     def require_rpc_tokens(self) -> tuple[str, ...]:
         """The tokens in clear, at least one; the first is the one to send.
