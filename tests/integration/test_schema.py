@@ -27,7 +27,13 @@ ENUMS: dict[tuple[str, str], type[StrEnum]] = {
     ("price_history", "source"): PriceSource,
     ("coupons", "discount_type"): DiscountType,
 }
-OURS = {"event_outbox", "event_log", "event_inbox", "event_dead_letters"}
+OURS = {
+    "current_prices",
+    "event_outbox",
+    "event_log",
+    "event_inbox",
+    "event_dead_letters",
+}
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.models.coupon import Coupon
+from cartsnitch_common.db.models.current_price import CurrentPrice
 from cartsnitch_common.db.models.event import DeadLetter, InboxEvent, LoggedEvent, OutboxEvent
 from cartsnitch_common.db.models.price import PriceHistory
 from cartsnitch_common.db.models.product import NormalizedProduct
@@ -15,6 +16,7 @@ from cartsnitch_common.db.models.user import User, UserStoreAccount
 __all__ = [
     "Base",
     "Coupon",
+    "CurrentPrice",
     "DeadLetter",
     "InboxEvent",
     "LoggedEvent",
