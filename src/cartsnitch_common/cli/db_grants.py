@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cartsnitch_common.cli.options import AsJson
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.grants import GrantsResult, apply_grants
 from cartsnitch_common.db.roles import script
@@ -17,7 +18,7 @@ def grants(
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the statements; no database is needed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make the services' roles, and give each the rights on its own tables.
 
