@@ -191,6 +191,9 @@ def upgrade() -> None:
         sa.Column("coupon_price", sa.Numeric(12, 4)),
         sa.Column("source", sa.String(16), nullable=False),
         sa.Column("purchase_item_id", sa.Uuid()),
+        sa.CheckConstraint(
+            "source IN ('receipt', 'catalog', 'weekly_ad')", name=op.f("ck_current_prices_source")
+        ),
         sa.PrimaryKeyConstraint(
             "store_id", "normalized_product_id", name=op.f("pk_current_prices")
         ),

@@ -50,22 +50,19 @@ def contract_text(field: str, **arguments: Any) -> MappedColumn[Any]:
     return mapped_column(String(MAX_LENGTH[field]), **arguments)
 
 
-def enum_column(
-    kind: type[StrEnum], *, name: str, checked: bool = True, **arguments: Any
-) -> MappedColumn[Any]:
+def enum_column(kind: type[StrEnum], *, name: str, **arguments: Any) -> MappedColumn[Any]:
     """A text column with a CHECK that holds exactly the values of an enum.
 
     Args:
         kind: The contract's enum.
         name: The column's name, of which the constraint's name is made.
-        checked: Whether it has the CHECK; a copy of a column that has one needs none.
         **arguments: Passed on to ``mapped_column``.
     """
     values = Enum(
         kind,
         name=name,
         native_enum=False,
-        create_constraint=checked,
+        create_constraint=True,
         validate_strings=True,
         length=16,
         values_callable=lambda members: [member.value for member in members],

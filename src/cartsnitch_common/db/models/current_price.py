@@ -28,8 +28,8 @@ class CurrentPrice(Base):
     as observations.
     """
 
-    # No foreign keys and no CHECKs: its rows are copies of rows that have them, and a key
-    # would cost each new series a look-up and each product an index.
+    # No foreign keys: its rows are copies of rows that have them, and a key would cost each
+    # new series a look-up and each product an index.
     __tablename__ = "current_prices"
     __table_args__ = (
         {
@@ -46,7 +46,7 @@ class CurrentPrice(Base):
     sale_price: Mapped[UnitPrice | None]
     loyalty_price: Mapped[UnitPrice | None]
     coupon_price: Mapped[UnitPrice | None]
-    source: Mapped[PriceSource] = enum_column(PriceSource, name="source", checked=False)
+    source: Mapped[PriceSource] = enum_column(PriceSource, name="source")
     purchase_item_id: Mapped[uuid.UUID | None]
 
 
