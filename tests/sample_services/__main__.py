@@ -12,10 +12,10 @@ from cartsnitch.catalog.v1 import add_CatalogServiceServicer_to_server
 from cartsnitch.pricing.v1 import add_PricingServiceServicer_to_server
 from cartsnitch.purchase.v1 import add_PurchaseServiceServicer_to_server
 from cartsnitch_common.config import Settings
+from cartsnitch_common.db.driver_errors import as_ours
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.rpc import Server
 from tests.sample_services.catalog import CatalogService
-from tests.sample_services.database import as_ours
 from tests.sample_services.pricing import PricingService
 from tests.sample_services.purchases import PurchaseService
 

@@ -1,4 +1,4 @@
-"""What the services have in common: driver errors as ours, pages, looking up."""
+"""What the services have in common: pages, looking up."""
 
 from __future__ import annotations
 
@@ -6,37 +6,12 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import asyncpg
 from google.protobuf.message import Message
 from sqlalchemy import ColumnElement, tuple_
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch_common.contract.scalars import from_date
-from cartsnitch_common.db.failures import is_lost, sqlstate_of
-from cartsnitch_common.errors import DatabaseUnavailableError, TransactionAbortedError
 from cartsnitch_common.rpc import from_page_token, page_size, to_page_token
-
-MET_ANOTHER = {"40001", "40P01", "55P03"}
-"""Serialization failure, deadlock, lock not available."""
-
-NO_CONNECTION = ("08", "53")
-"""Connection exceptions, and resources that the server has none left of."""
-
-UNREACHABLE = (OSError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
-
-
-def as_ours(error: Exception) -> Exception:
-    """A driver's error as the contract's; any other as it is."""
-    state = sqlstate_of(error)
-    if state in MET_ANOTHER:
-        return TransactionAbortedError()
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    gone = state is not None and (state.startswith(NO_CONNECTION) or is_lost(state))
-    if lost or gone or isinstance(error, UNREACHABLE):
-        return DatabaseUnavailableError()
-    return error
 
 
 async def page_of(

@@ -5,6 +5,10 @@ through PgBouncer in transaction mode as well: nothing is set for a session but
 what PgBouncer follows (application name, time zone), and the statement timeout
 is set anew in each transaction. Prepared statements need PgBouncer 1.22; for an
 older one append ``?prepared_statement_cache_size=0`` to the URL.
+
+What fails in the database is a ``DatabaseError``, in the place of the driver's own
+error, which may quote a row: in statements, at a flush, at a commit, and when there
+is no connection.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -23,18 +27,38 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, sessionmaker
 
-from cartsnitch_common.db.failures import connection_failure, is_lost, sqlstate_of
+from cartsnitch_common.db.engine_events import (
+    AsyncPool,
+    SyncPool,
+    begin_with,
+    in_autocommit,
+    leave_lost_servers,
+    raise_ours,
+)
+from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.db.url import SETTING, asyncpg_address, psycopg_address
-from cartsnitch_common.errors import ServerUnavailableError, ServerVersionError
+from cartsnitch_common.errors import DatabaseError, ServerUnavailableError, ServerVersionError
 
 if TYPE_CHECKING:
     from cartsnitch_common.config import Settings
     from cartsnitch_common.db.url import DriverAddress
 
+__all__ = [
+    "OLDEST_POSTGRES",
+    "async_engine",
+    "async_sessions",
+    "check_database",
+    "check_database_sync",
+    "in_autocommit",
+    "sync_engine",
+    "sync_sessions",
+]
+
 OLDEST_POSTGRES: Final = 15
 """The oldest major version of PostgreSQL that is supported and tested for."""
 
 _CONNECT_ERRORS: Final = (
+    DatabaseError,
     SQLAlchemyError,
     OSError,
     asyncpg.PostgresError,
@@ -44,37 +68,42 @@ _CONNECT_ERRORS: Final = (
 )
 
 
-def async_engine(settings: Settings, **options: Any) -> AsyncEngine:
+def async_engine(settings: Settings, *, driver_errors: bool = False, **options: Any) -> AsyncEngine:
     """An engine on asyncpg. Connects when it is first used.
 
     Args:
         settings: Address, pool size, timeouts and the service's name.
+        driver_errors: Leave SQLAlchemy's and the driver's errors as they are.
         **options: Passed on to ``create_async_engine``; they win.
 
     Raises:
         SettingError: CARTSNITCH_DATABASE_URL is not set or cannot be read.
     """
     address = asyncpg_address(settings)
+    options.setdefault("poolclass", AsyncPool)
     engine = create_async_engine(address.url, **_options(settings, address, options))
     # asyncpg has set the time zone while it connected.
-    _prepare(engine.sync_engine, _local_timeout(settings))
+    _prepare(engine.sync_engine, _local_timeout(settings), driver_errors=driver_errors)
     return engine
 
 
-def sync_engine(settings: Settings, **options: Any) -> Engine:
+def sync_engine(settings: Settings, *, driver_errors: bool = False, **options: Any) -> Engine:
     """An engine on psycopg. Connects when it is first used.
 
     Args:
         settings: Address, pool size, timeouts and the service's name.
+        driver_errors: Leave SQLAlchemy's and the driver's errors as they are.
         **options: Passed on to ``create_engine``; they win.
 
     Raises:
         SettingError: CARTSNITCH_DATABASE_URL is not set or cannot be read.
     """
     address = psycopg_address(settings)
+    options.setdefault("poolclass", SyncPool)
     engine = create_engine(address.url, **_options(settings, address, options))
     # libpq can set it only by `options`, which PgBouncer refuses before 1.20.
-    _prepare(engine, f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}")
+    at_begin = f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}"
+    _prepare(engine, at_begin, driver_errors=driver_errors)
     return engine
 
 
@@ -86,12 +115,6 @@ def async_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 def sync_sessions(engine: Engine) -> sessionmaker[Session]:
     """Make sessions whose objects stay readable after a commit."""
     return sessionmaker(engine, expire_on_commit=False)
-
-
-def in_autocommit(connection: Connection) -> bool:
-    """Whether each statement is a transaction of its own, so that SET LOCAL means nothing."""
-    driver = connection.connection.dbapi_connection
-    return driver is not None and bool(driver.autocommit)
 
 
 async def check_database(settings: Settings) -> str:
@@ -134,7 +157,7 @@ def _options(settings: Settings, address: DriverAddress, given: dict[str, Any]) 
         **given,
         "connect_args": address.connect_args | given.get("connect_args", {}),
     }
-    if "poolclass" not in given:
+    if issubclass(given["poolclass"], QueuePool):
         options.setdefault("pool_size", settings.database_pool_size)
         options.setdefault("max_overflow", settings.database_pool_size)
     return options
@@ -146,21 +169,12 @@ def _local_timeout(settings: Settings) -> str:
     return f"SET LOCAL statement_timeout = {milliseconds}" if milliseconds else ""
 
 
-def _prepare(engine: Engine, at_begin: str) -> None:
-    @event.listens_for(engine, "handle_error")
-    def leave_lost_server(context: ExceptionContext) -> None:
-        # After a failover the pool holds connections to a server that is no
-        # longer the primary and still answers a ping.
-        if is_lost(sqlstate_of(context.original_exception)):
-            context.is_disconnect = True
-
-    if not at_begin:
-        return
-
-    @event.listens_for(engine, "begin")
-    def set_for_transaction(connection: Connection) -> None:
-        if not in_autocommit(connection):
-            connection.exec_driver_sql(at_begin)
+def _prepare(engine: Engine, at_begin: str, *, driver_errors: bool) -> None:
+    leave_lost_servers(engine)
+    if not driver_errors:
+        raise_ours(engine)
+    if at_begin:
+        begin_with(engine, at_begin)
 
 
 def _supported_version(connection: Connection | None) -> str:

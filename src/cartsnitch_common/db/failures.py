@@ -1,4 +1,4 @@
-"""What a driver's error means, in words that hold no secret."""
+"""Why a database cannot be used, in words that hold no secret."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Final
 
 import psycopg.errors
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from cartsnitch_common.errors import DatabaseUnavailableError
 
 _REASONS: Final = {
     "28000": "the server refuses the login",
@@ -20,17 +23,22 @@ _REASONS: Final = {
     "53200": "the server has no memory left",
     "53300": "the server has no connection left",
     "57014": "a statement took longer than it may: something holds a lock, or the limit is low",
+    "57P01": "the server ended the connection",
+    "57P02": "the server ended the connection",
     "57P03": "the server is starting or stopping",
+    "57P04": "the database was dropped",
+    "57P05": "the server ended a connection that was idle for too long",
 }
 
 _BROKEN_OFF: Final = "the server broke the connection off, or is not a PostgreSQL"
 _NO_ANSWER: Final = "no answer in time, or not from a PostgreSQL"
 _NO_FILE: Final = "a socket or a file that it names does not exist"
 _REFUSED: Final = "the connection was refused"
+_NONE_FREE: Final = "no connection of the pool became free in time"
 _UNKNOWN_HOST: Final = "the host is not known"
 _UNTRUSTED: Final = "the server's certificate is not trusted"
 
-_LOST: Final = frozenset({"25006", "57P01", "57P02", "57P03"})
+_LOST: Final = frozenset({"25006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"})
 
 # libpq gives no SQLSTATE for a login that failed. A server that speaks another
 # language than English falls through to the class of the error; its words are
@@ -54,6 +62,7 @@ _TEXTS: Final = (
 )
 
 _TYPES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
+    ((PoolTimeoutError,), _NONE_FREE),
     ((TimeoutError, psycopg.errors.ConnectionTimeout), _NO_ANSWER),
     ((ConnectionRefusedError,), _REFUSED),
     ((socket.gaierror,), _UNKNOWN_HOST),
@@ -65,7 +74,7 @@ _TYPES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
 
 
 def sqlstate_of(error: BaseException | None) -> str | None:
-    """The SQLSTATE that the server gave, or None if it gave none."""
+    """The SQLSTATE that the server gave, or None if it gave none. Ours and drivers' errors."""
     if isinstance(error, DBAPIError):
         error = error.orig
     state = getattr(error, "sqlstate", None)
@@ -73,12 +82,14 @@ def sqlstate_of(error: BaseException | None) -> str | None:
 
 
 def is_lost(sqlstate: str | None) -> bool:
-    """Whether the connection leads to a server that stopped, or that only reads now."""
+    """Whether the connection is gone, or leads to a server that only reads now."""
     return sqlstate in _LOST
 
 
 def connection_failure(error: BaseException) -> str:
     """Why there is no connection: one line without password and URL."""
+    if isinstance(error, DatabaseUnavailableError) and error.reason is not None:
+        return error.reason
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
     state = sqlstate_of(cause)
     if state in _REASONS:

@@ -16,10 +16,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from cartsnitch_common.db.failures import connection_failure, is_lost, sqlstate_of
+from cartsnitch_common.db.driver_errors import database_error
+from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.db.models.event import DeadLetter as DeadLetterRow
 from cartsnitch_common.db.models.event import InboxEvent
-from cartsnitch_common.errors import InboxUnavailableError
+from cartsnitch_common.errors import DatabaseUnavailableError, InboxUnavailableError
 
 if TYPE_CHECKING:
     import uuid
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.delivery import DeadLetter
 
 _CONNECT_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeoutError)
-_UNFIT: Final = ("08", "53", "57P", "58")
-"""SQLSTATE classes in which the server is unfit: no connection, no memory or disk, stopping."""
 
 
 async def handle_once(session: AsyncSession, consumer: str, event_id: uuid.UUID) -> bool:
@@ -97,7 +96,7 @@ class SqlInbox:
             async with self._sessions() as session, session.begin():
                 await _connect(session)
                 yield session
-        except DBAPIError as error:
+        except (DBAPIError, DatabaseUnavailableError) as error:
             reason = _outage(error)
             if reason is None:
                 raise
@@ -121,13 +120,13 @@ async def _connect(session: AsyncSession) -> None:
         raise InboxUnavailableError(connection_failure(error)) from error
 
 
-def _outage(error: DBAPIError) -> str | None:
-    """Why the error says nothing against the handler; None when it might."""
-    state = sqlstate_of(error)
-    lost = error.connection_invalidated or is_lost(state)
-    if lost or (state or "").startswith(_UNFIT):
-        return connection_failure(error)
-    return None
+def _outage(error: DBAPIError | DatabaseUnavailableError) -> str | None:
+    """Why the error says nothing against the handler; None when it might.
+
+    One without a reason came over the wire: it tells of another service's database.
+    """
+    ours = database_error(error) if isinstance(error, DBAPIError) else error
+    return ours.reason if isinstance(ours, DatabaseUnavailableError) else None
 
 
 @cache

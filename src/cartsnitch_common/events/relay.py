@@ -36,6 +36,7 @@ from cartsnitch_common.contract.bindings import stream_name
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.db.failures import connection_failure, sqlstate_of
 from cartsnitch_common.db.models.event import LoggedEvent, OutboxEvent
+from cartsnitch_common.errors import DatabaseError, DatabaseUnavailableError
 from cartsnitch_common.events.backoff import Outage, rest, spread
 from cartsnitch_common.events.client import async_redis, redis_reason, require_safe
 from cartsnitch_common.events.names import ENTRY_FIELD, RELAY_LOCK
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _DATABASE_ERRORS: Final = (
+    DatabaseError,
     SQLAlchemyError,
     OSError,  # while connecting, SQLAlchemy passes on what asyncpg raises
     asyncpg.PostgresError,
@@ -143,8 +145,9 @@ class Relay:
             engine, redis = self._engine, self._redis
             if engine is None:
                 # A ping before each batch would only tell what its first statement tells.
-                options = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": False}
-                engine = async_engine(self._settings, **options)
+                engine = async_engine(
+                    self._settings, pool_size=1, max_overflow=0, pool_pre_ping=False
+                )
                 stack.push_async_callback(engine.dispose)
             if redis is None:
                 redis = async_redis(self._settings)
@@ -226,6 +229,8 @@ def _milliseconds(options: RelayOptions) -> str:
 
 def _database_reason(error: BaseException) -> str:
     """What is wrong, without the driver's message: it may quote a row or an address."""
+    if isinstance(error, DatabaseError) and not isinstance(error, DatabaseUnavailableError):
+        return f"it refuses the statement ({type(error).__name__} {error.sqlstate})"
     if isinstance(error, DBAPIError) and not error.connection_invalidated:
         return f"it refuses the statement ({type(error.orig).__name__} {sqlstate_of(error)})"
     return connection_failure(error)

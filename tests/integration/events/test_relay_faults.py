@@ -10,12 +10,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.models import LoggedEvent, OutboxEvent
 from cartsnitch_common.embedded import ValkeyServer
+from cartsnitch_common.errors import DatabaseUnavailableError
 from cartsnitch_common.events import async_redis
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Relay, RelayOptions
@@ -103,7 +103,7 @@ async def test_a_stuck_relay_loses_its_lock(
     monkeypatch.setattr(redis, "pipeline", lambda **_options: Pipeline(wait_too_long))
     await write(sessions, "k")
     relay = Relay(settings, redis=redis, options=RelayOptions(stuck_after=0.3))
-    with pytest.raises(DBAPIError):
+    with pytest.raises(DatabaseUnavailableError):
         await relay.run_once()
     assert relayed == [0, 1]
 

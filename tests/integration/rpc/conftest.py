@@ -27,11 +27,11 @@ from cartsnitch.purchase.v1 import (
 )
 from cartsnitch.type.v1 import Date, Decimal, Money
 from cartsnitch_common.config import Settings
+from cartsnitch_common.db.driver_errors import as_ours
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.rpc import Server, create_channel
 from tests.rows import Rows
 from tests.sample_services.catalog import CatalogService
-from tests.sample_services.database import as_ours
 from tests.sample_services.pricing import PricingService
 from tests.sample_services.purchases import PurchaseService
 

@@ -22,7 +22,11 @@ from cartsnitch_common.config import Settings, setting_name
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.embedded import EmbeddedServers, start_servers, stop_kept
-from cartsnitch_common.errors import CartsnitchError, ServerUnavailableError
+from cartsnitch_common.errors import (
+    CartsnitchError,
+    DatabaseUnavailableError,
+    ServerUnavailableError,
+)
 from cartsnitch_common.events.client import check_redis_sync, check_rights_sync
 
 if TYPE_CHECKING:
@@ -86,7 +90,7 @@ async def _run(
         await asyncio.to_thread(_prepare, settings)
         try:
             return await play(settings, receipts, embedded=embedded, say=status.update)
-        except (BaseExceptionGroup, DBAPIError) as error:
+        except (BaseExceptionGroup, DatabaseUnavailableError, DBAPIError) as error:
             failure = _failure(error)
             if failure is None:
                 raise
@@ -103,10 +107,10 @@ def _prepare(settings: Settings) -> None:
 def _failure(error: BaseException) -> CartsnitchError | None:
     """What a person is told: of relay, consumers and gateway together, the first failure."""
     match error:
+        case DatabaseUnavailableError() | DBAPIError():
+            return ServerUnavailableError(setting_name("database_url"), connection_failure(error))
         case CartsnitchError():
             return error
-        case DBAPIError():
-            return ServerUnavailableError(setting_name("database_url"), connection_failure(error))
         case BaseExceptionGroup():
             return next(filter(None, map(_failure, error.exceptions)), None)
         case _:

@@ -1,0 +1,121 @@
+"""What happens at the events of an engine's life: connect, begin, error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import psycopg
+from sqlalchemy import Connection, Engine, ExceptionContext, QueuePool, event
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from cartsnitch_common.db.driver_errors import blank, database_error
+from cartsnitch_common.db.failures import connection_failure, is_lost, sqlstate_of
+from cartsnitch_common.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Dialect
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+READ_ONLY: Final = "postgresql_readonly"
+"""SQLAlchemy's execution option under which each transaction begins as READ ONLY."""
+
+_NOT_CONNECTED: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    psycopg.Error,
+)
+
+
+class SyncPool(QueuePool):
+    """A pool that says in our words that it has no connection free."""
+
+    def connect(self) -> PoolProxiedConnection:
+        """See ``Pool.connect``."""
+        return _checked_out(super().connect)
+
+
+class AsyncPool(AsyncAdaptedQueuePool):
+    """``SyncPool`` for asyncpg."""
+
+    def connect(self) -> PoolProxiedConnection:
+        """See ``Pool.connect``."""
+        return _checked_out(super().connect)
+
+
+def in_autocommit(connection: Connection) -> bool:
+    """Whether each statement is a transaction of its own, so that SET LOCAL means nothing."""
+    driver = connection.connection.dbapi_connection
+    return driver is not None and bool(driver.autocommit)
+
+
+def raise_ours(engine: Engine) -> None:
+    """Put our errors in the place of the driver's, at connect, in statements and at commit."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        dialect: Dialect, _entry: ConnectionPoolEntry, args: list[Any], options: dict[str, Any]
+    ) -> Any:
+        try:
+            return dialect.connect(*args, **options)
+        except _NOT_CONNECTED as error:
+            ours = DatabaseUnavailableError(reason=connection_failure(error))
+            ours.sqlstate = sqlstate_of(error)
+        raise ours
+
+    @event.listens_for(engine, "handle_error")
+    def translate(context: ExceptionContext) -> BaseException | None:
+        # Of a ping that failed only the pool wants to know; a task's cancellation,
+        # which costs it the connection too, stays what it is.
+        if context.is_pre_ping or not isinstance(context.original_exception, Exception):
+            return None
+        ours = database_error(
+            context.sqlalchemy_exception or context.original_exception,
+            lost=context.is_disconnect,
+            read_only=_only_reads(context.connection),
+        )
+        if ours is not None:
+            # SQLAlchemy raises ours from the driver's error, which would print it.
+            blank(context.original_exception)
+        return ours
+
+
+def leave_lost_servers(engine: Engine) -> None:
+    """Give up the pool's connections when a server stops, or is no longer the primary.
+
+    After a failover the pool holds connections to a server that still answers a ping.
+    """
+
+    @event.listens_for(engine, "handle_error")
+    def leave(context: ExceptionContext) -> None:
+        lost = is_lost(sqlstate_of(context.original_exception))
+        if isinstance(context.original_exception, ConnectionError):
+            lost = True
+        if lost and not _only_reads(context.connection):
+            context.is_disconnect = True
+
+
+def begin_with(engine: Engine, statements: str) -> None:
+    """Run statements at the begin of each transaction; nothing is set for the session."""
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not in_autocommit(connection):
+            connection.exec_driver_sql(statements)
+
+
+def _checked_out(connect: Callable[[], PoolProxiedConnection]) -> PoolProxiedConnection:
+    try:
+        return connect()
+    except PoolTimeoutError as error:
+        reason = connection_failure(error)
+    raise DatabaseUnavailableError(reason=reason)
+
+
+def _only_reads(connection: Connection | None) -> bool:
+    return connection is not None and bool(connection.get_execution_options().get(READ_ONLY))
