@@ -200,7 +200,7 @@ def upgrade() -> None:
         comment="The latest price by event time; kept by triggers of price_history.",
     )
     # Free space in each page: a price that is replaced stays in it and touches no index.
-    op.execute("ALTER TABLE current_prices SET (fillfactor = 90)")
+    op.execute("ALTER TABLE current_prices SET (fillfactor = 70)")
     for name, definition in FUNCTIONS.items():
         op.execute(definition)
         # Or anybody could make it a trigger of a table of their own, and write prices by it.

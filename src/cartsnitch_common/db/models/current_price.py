@@ -55,5 +55,5 @@ class CurrentPrice(Base):
 event.listen(
     CurrentPrice.__table__,
     "after_create",
-    DDL("ALTER TABLE current_prices SET (fillfactor = 90)"),  # type: ignore[no-untyped-call] # SQLAlchemy has not annotated it
+    DDL("ALTER TABLE current_prices SET (fillfactor = 70)"),  # type: ignore[no-untyped-call] # SQLAlchemy has not annotated it
 )
