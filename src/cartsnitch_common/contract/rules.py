@@ -1,4 +1,8 @@
-"""The rules in ``buf.validate`` options, checked by protovalidate."""
+"""The rules in ``buf.validate`` options, checked by protovalidate.
+
+What surely keeps them is told apart first, by generated code that is ten times as
+fast; every doubt is protovalidate's to judge and to word.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from cartsnitch_common.contract.accepting import acceptance
 from cartsnitch_common.errors import InvalidFieldError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -55,6 +60,9 @@ def violations(message: Message, *, json_names: bool = False) -> list[InvalidFie
     Order: that of declaration, but a field stands before the message around it,
     which fails with it and says less.
     """
+    accept = acceptance(message.DESCRIPTOR)
+    if accept is not None and accept(message):
+        return []
     found = _validator().collect_violations(message)
     paths = [_path(violation) for violation in found]
     order = sorted(range(len(found)), key=lambda place: _has_inner(paths[place], paths))
