@@ -7,7 +7,7 @@ from cartsnitch_common.db.models.coupon import Coupon
 from cartsnitch_common.db.models.current_price import CurrentPrice
 from cartsnitch_common.db.models.event import DeadLetter, InboxEvent, LoggedEvent, OutboxEvent
 from cartsnitch_common.db.models.price import PriceHistory
-from cartsnitch_common.db.models.product import NormalizedProduct
+from cartsnitch_common.db.models.product import NormalizedProduct, ProductName
 from cartsnitch_common.db.models.purchase import Purchase, PurchaseItem
 from cartsnitch_common.db.models.shrinkflation import ShrinkflationEvent
 from cartsnitch_common.db.models.store import Store, StoreLocation
@@ -23,6 +23,7 @@ __all__ = [
     "NormalizedProduct",
     "OutboxEvent",
     "PriceHistory",
+    "ProductName",
     "Purchase",
     "PurchaseItem",
     "ShrinkflationEvent",
