@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """``postgresql://user:password@host:port/database``; the driver is chosen by the engine."""
 
+    database_replica_url: SecretStr | None = None
+    """The same of a server that only reads, for sessions that only read; by default the
+    first one's."""
+
     redis_url: SecretStr | None = None
     """``redis://user:password@host:port/0``, or ``rediss://`` for TLS."""
 
@@ -93,7 +97,7 @@ class Settings(BaseSettings):
     rpc_grace: Annotated[float, Field(ge=0, le=600)] = 10.0
     """Unit: seconds that calls in flight get when the gRPC server stops."""
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_replica_url")
     @classmethod
     def _database_scheme(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_scheme(value, _DATABASE_SCHEMES)
@@ -156,6 +160,14 @@ class Settings(BaseSettings):
             SettingError: It is not set.
         """
         return _required("database_url", self.database_url)
+
+    def require_database_replica_url(self) -> str:
+        """The replica's URL in clear.
+
+        Raises:
+            SettingError: It is not set.
+        """
+        return _required("database_replica_url", self.database_replica_url)
 
     def require_redis_url(self) -> str:
         """The URL of Redis in clear.

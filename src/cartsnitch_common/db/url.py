@@ -7,7 +7,6 @@ sends each one that it does not know to the server, which then refuses the login
 from __future__ import annotations
 
 import math
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from cartsnitch_common.config import Settings
 
 SETTING: Final = setting_name("database_url")
+REPLICA_SETTING: Final = setting_name("database_replica_url")
 
 _HIGHEST_PORT: Final = 65535
 _TIMEOUT: Final = "connect_timeout"
@@ -34,8 +34,8 @@ _HOSTS: Final = frozenset({"host", "port"})
 _SERVER: Final = frozenset({"application_name", "options"})
 """Both drivers send these to the server."""
 
-_OURS: Final = frozenset({_TIMEOUT, _CACHE})
-"""Each driver has its own word for these."""
+_OURS: Final = {_TIMEOUT: 1, _CACHE: 0}
+"""Each driver has its own word for these. Whole numbers, from the one that is given."""
 
 _BOTH: Final = frozenset(
     {
@@ -84,13 +84,13 @@ class DriverAddress:
     """The driver's own arguments."""
 
 
-def asyncpg_address(settings: Settings) -> DriverAddress:
-    """The address for asyncpg.
+def asyncpg_address(settings: Settings, *, replica: bool = False) -> DriverAddress:
+    """The address for asyncpg, of the primary or of the replica.
 
     Raises:
-        SettingError: CARTSNITCH_DATABASE_URL is not set or cannot be read.
+        SettingError: The setting of the URL is not set or cannot be read.
     """
-    url, query = _parse(settings)
+    url, query = _parse(settings, replica=replica)
     server_settings = {"application_name": _program(settings), "TimeZone": "UTC"}
     server_settings |= {name: query[name] for name in _SERVER & query.keys()}
     arguments: dict[str, Any] = {
@@ -104,18 +104,20 @@ def asyncpg_address(settings: Settings) -> DriverAddress:
         arguments[_CACHE] = cached
     else:
         arguments |= {_CACHE: 0, "statement_cache_size": 0}
-        # A pooler lends one server session to many clients, whose counters clash.
-        arguments["prepared_statement_name_func"] = lambda: f"cartsnitch_{uuid.uuid4()}"
+        # A pooler lends one server session to many clients: a statement with a name
+        # would stay behind there, and clash with another client's. One without a name
+        # ends with the next, and asyncpg prepares it anew where it was lost.
+        arguments["prepared_statement_name_func"] = str
     return DriverAddress(url=url.set(drivername="postgresql+asyncpg"), connect_args=arguments)
 
 
-def psycopg_address(settings: Settings) -> DriverAddress:
-    """The address for psycopg.
+def psycopg_address(settings: Settings, *, replica: bool = False) -> DriverAddress:
+    """The address for psycopg, of the primary or of the replica.
 
     Raises:
-        SettingError: CARTSNITCH_DATABASE_URL is not set or cannot be read.
+        SettingError: The setting of the URL is not set or cannot be read.
     """
-    url, query = _parse(settings)
+    url, query = _parse(settings, replica=replica)
     arguments: dict[str, Any] = {
         "application_name": _program(settings),
         **{name: value for name, value in query.items() if name not in {_TIMEOUT, _CACHE}},
@@ -126,13 +128,14 @@ def psycopg_address(settings: Settings) -> DriverAddress:
     return DriverAddress(url=url.set(drivername="postgresql+psycopg"), connect_args=arguments)
 
 
-def _parse(settings: Settings) -> tuple[URL, dict[str, str]]:
+def _parse(settings: Settings, *, replica: bool) -> tuple[URL, dict[str, str]]:
     """The URL with hosts only in its query, and every other parameter of it.
 
     No reason names a parameter or its value: behind an unescaped ``@`` and ``?``
     in a password, both are parts of the password.
     """
-    text = settings.require_database_url()
+    setting = REPLICA_SETTING if replica else SETTING
+    text = settings.require_database_replica_url() if replica else settings.require_database_url()
     url = None
     try:
         url = make_url(text)
@@ -142,14 +145,19 @@ def _parse(settings: Settings) -> tuple[URL, dict[str, str]]:
         reason = "names a port that does not exist"
     # Not inside `except`: there the error would carry SQLAlchemy's, with its text.
     if url is None or (url.port is not None and not 0 < url.port <= _HIGHEST_PORT):
-        raise SettingError(SETTING, reason)
+        raise SettingError(setting, reason)
     query = {k: v if isinstance(v, str) else v[-1] for k, v in url.query.items()}
     if "ssl" in query:  # how SQLAlchemy spells sslmode for asyncpg
         query["sslmode"] = query.pop("ssl")
-    known = _HOSTS | _OURS | _SERVER | _BOTH | _LIBPQ_ONLY
+    known = _HOSTS | _OURS.keys() | _SERVER | _BOTH | _LIBPQ_ONLY
     if not query.keys() <= known:
         reason = f"holds a parameter that is none of {', '.join(sorted(known))}"
-        raise SettingError(SETTING, reason)
+        raise SettingError(setting, reason)
+    for name, least in _OURS.items():
+        number = query.get(name, str(least))
+        if not number.isdecimal() or int(number) < least:
+            reason = f"its {name} must be a whole number from {least}"
+            raise SettingError(setting, reason)
     hosts = {name: value for name, value in url.query.items() if name in _HOSTS}
     return url.set(query=hosts), {k: v for k, v in query.items() if k not in _HOSTS}
 
@@ -159,17 +167,8 @@ def _program(settings: Settings) -> str:
 
 
 def _timeout(settings: Settings, query: dict[str, str]) -> float:
-    if _TIMEOUT not in query:
-        return settings.database_connect_timeout
-    return _number(query, _TIMEOUT, least=1)
+    return int(query[_TIMEOUT]) if _TIMEOUT in query else settings.database_connect_timeout
 
 
 def _cache_size(query: dict[str, str]) -> int:
-    return _number(query, _CACHE, least=0) if _CACHE in query else _CACHED_STATEMENTS
-
-
-def _number(query: dict[str, str], name: str, *, least: int) -> int:
-    if not query[name].isdecimal() or int(query[name]) < least:
-        reason = f"its {name} must be a whole number from {least}"
-        raise SettingError(SETTING, reason)
-    return int(query[name])
+    return int(query.get(_CACHE, _CACHED_STATEMENTS))
