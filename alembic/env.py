@@ -11,19 +11,22 @@ from logging.config import fileConfig
 from typing import TYPE_CHECKING, Any
 
 from alembic import context
+from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import event
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import in_autocommit
-from cartsnitch_common.db.migrate import VERSION_TABLE, exclusive_connection
+from cartsnitch_common.db.migrate import exclusive_connection
 from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.operations import LIMITS
+from cartsnitch_common.db.revisions import VERSION_TABLE, note_served, served_by
 from cartsnitch_common.errors import CartsnitchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy import Connection
 
 
@@ -38,6 +41,18 @@ def limit(connection: Connection) -> None:
         connection.exec_driver_sql(LIMITS)
 
 
+def note(
+    ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+) -> None:
+    """Write down which versions the schema serves, and tell who called of the revision."""
+    del run_args  # Alembic passes all by name
+    script = step.up_revision
+    if isinstance(script, Script) and served_by(script):
+        ctx.execute(note_served(next(iter(heads), None)))
+    if tell := context.config.attributes.get("on_applied"):
+        tell(script)
+
+
 def configure(**options: Any) -> None:
     """Say what is the same for every way to run."""
     context.configure(
@@ -47,7 +62,7 @@ def configure(**options: Any) -> None:
         include_name=owned,
         compare_type=True,
         compare_server_default=True,
-        on_version_apply=context.config.attributes.get("on_version_apply"),
+        on_version_apply=note,
         cartsnitch_migrations=True,  # what operations.py adds
         **options,
     )

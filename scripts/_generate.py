@@ -1,4 +1,4 @@
-"""Make everything that follows from ``proto/`` and the models: stubs, constants, pages.
+"""Make everything that follows from ``proto/``, models and migrations: stubs, constants, pages.
 
 The one pinned toolchain is ``grpcio-tools``; its output refuses a runtime older
 than the range of ``pyproject.toml``. Nothing is rewritten after protoc, so that
@@ -34,6 +34,7 @@ STUBS: Final = Path("src/cartsnitch")
 PYDANTIC: Final = Path("src/cartsnitch_common/pydantic")
 CONSTANTS: Final = Path("src/cartsnitch_common/constants.py")
 DOCS: Final = Path("docs")
+SCHEMA: Final = Path("src/cartsnitch_common/db/schema.json")
 RUFF_FORMAT: Final = (
     sys.executable,
     "-m",
@@ -76,6 +77,8 @@ def main() -> int:
         shutil.copytree(made / DOCS, ROOT / DOCS, dirs_exist_ok=True)
         # Vectors are only added here; a test fails on one that is missing or has changed.
         _run(sys.executable, str(ROOT / "scripts/_golden.py"))
+        # On a server of its own, and therefore held by a test and not by --check.
+        _run(sys.executable, str(ROOT / "scripts/_schema.py"), str(ROOT / SCHEMA))
     return 0
 
 

@@ -45,22 +45,56 @@ def test_upgrade_tells_machines(run: Any, empty_database: str) -> None:
 
 
 def test_check_answers_by_its_exit_code(run: Any, empty_database: str) -> None:
-    """0 at the head; 1 behind it, with the distance, and ahead of it."""
+    """0 at the head, 4 behind it, with the distance, and 5 ahead of it."""
     ids = [revision.id for revision in status_of(None).pending]
     head = ids[-1]
     done = run(empty_database, "check")
-    assert (done.exit_code, done.output.partition(":")[0]) == (1, f"behind by {len(ids)}")
+    assert done.exit_code == 4
+    assert done.output == f"behind by {len(ids)}: at none, the head is {head}\n"
     run(empty_database, "upgrade", ids[-2])
     done = run(empty_database, "check", "--json")
-    assert done.exit_code == 1
-    assert [waiting["id"] for waiting in json.loads(done.output)["pending"]] == [head]
+    assert done.exit_code == 4
+    answer = json.loads(done.output)
+    assert answer["state"] == "behind"
+    assert [waiting["id"] for waiting in answer["pending"]] == [head]
     run(empty_database, "upgrade")
     done = run(empty_database, "check")
     assert (done.exit_code, done.output) == (0, f"at head: {head}\n")
     with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999_later'")
     done = run(empty_database, "check")
-    assert (done.exit_code, done.output.partition(":")[0]) == (1, "ahead")
+    assert done.exit_code == 5
+    assert done.output.startswith("ahead: this library is older than the database")
+    assert json.loads(run(empty_database, "check", "--json").output)["state"] == "ahead"
+
+
+def test_check_names_each_difference(run: Any, database: str) -> None:
+    """A schema that somebody changed by hand is 6, with one line for each change."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE stores ALTER name DROP NOT NULL")
+        connection.execute("DROP INDEX ix_coupons_store_id_valid_to")
+    done = run(database, "check")
+    assert done.exit_code == 6
+    assert done.output.splitlines() == [
+        'drift: column stores.name: nullability is "null", not "not null"',
+        "drift: index coupons.ix_coupons_store_id_valid_to: is missing",
+    ]
+    answer = json.loads(run(database, "check", "--json").output)
+    assert (answer["state"], len(answer["drift"])) == ("drift", 2)
+
+
+def test_upgrade_after_a_rollback_is_no_failure(run: Any, database: str) -> None:
+    """An older version's deployment goes on, on a database that still serves it."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999_later'")
+        done = run(database, "upgrade")
+        assert done.exit_code == 0
+        assert done.output == (
+            "the database is at revision 9999_later, which is newer than this version and still"
+            " serves it\n"
+        )
+        connection.execute(f"COMMENT ON TABLE {migrate.VERSION_TABLE} IS 'serves 9998_x and later'")
+    assert isinstance(run(database, "upgrade").exception, SetupError)
 
 
 def test_seed_writes_what_is_missing(run: Any, database: str) -> None:

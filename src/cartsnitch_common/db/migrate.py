@@ -12,10 +12,9 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from alembic import command
-from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, NullPool, text
 from sqlalchemy.exc import DBAPIError
@@ -23,12 +22,15 @@ from sqlalchemy.exc import DBAPIError
 from cartsnitch_common.db.engine import check_database_sync, sync_engine
 from cartsnitch_common.db.failures import sqlstate_of
 from cartsnitch_common.db.revisions import (
+    VERSION_TABLE,
     Revision,
     SchemaStatus,
     alembic_config,
     as_revision,
+    check_schema,
+    check_schema_sync,
     heads,
-    status_of,
+    read_status,
 )
 from cartsnitch_common.db.url import SETTING
 from cartsnitch_common.errors import SettingError
@@ -37,26 +39,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from alembic.config import Config
+    from alembic.script import Script
 
     from cartsnitch_common.config import Settings
 
 __all__ = [
+    "VERSION_TABLE",
     "MigrationError",
     "MigrationResult",
     "Revision",
     "SchemaStatus",
     "check",
+    "check_schema",
+    "check_schema_sync",
     "current",
     "downgrade",
     "exclusive_connection",
     "heads",
+    "own_engine",
     "pending",
     "require_schema",
     "upgrade",
 ]
-
-VERSION_TABLE: Final = "alembic_version_cartsnitch"
-"""Not Alembic's own name: another program in the database may use that."""
 
 LOCK_WAIT: Final = 600.0
 """How long a run waits for another one to end. Unit: seconds."""
@@ -103,6 +107,9 @@ def upgrade(
 ) -> MigrationResult:
     """Apply the migrations that lead to a revision. May run several times at once.
 
+    A database that a newer version has migrated is at the head, and more: after a
+    rollback the older version's upgrade has nothing to do, as long as it is served.
+
     Args:
         settings: Says which database.
         revision: Its id, or ``head``.
@@ -128,43 +135,36 @@ def downgrade(
     return _migrate(settings, command.downgrade, revision, on_applied)
 
 
-def current(settings: Settings) -> str | None:
-    """The revision of the database, or None if it has none.
-
-    Raises:
-        SettingError: the database's address is not set, or it cannot be used.
-        MigrationError: it has several.
-    """
-    with _own_engine(settings) as engine:
-        return _current(engine)
-
-
-def pending(settings: Settings) -> tuple[Revision, ...]:
-    """The migrations that an upgrade would apply, in order."""
-    return check(settings).pending
-
-
 def check(settings: Settings) -> SchemaStatus:
     """Compare the database's revision with the head. Changes nothing.
 
     Raises:
         SettingError: the database's address is not set, or it cannot be used.
-        MigrationError: the database has several revisions.
+        SchemaVersionError: the database has several revisions.
     """
-    return status_of(current(settings))
+    with own_engine(settings) as engine:
+        return _status(engine)
 
 
-def require_schema(settings: Settings) -> None:
-    """Make sure that the database has what this version needs. It may be ahead.
+def current(settings: Settings) -> str | None:
+    """The revision of the database, or None if it has none. Raises what ``check`` does."""
+    return check(settings).current
+
+
+def pending(settings: Settings) -> tuple[Revision, ...]:
+    """The migrations that an upgrade would apply, in order. Raises what ``check`` does."""
+    return check(settings).pending
+
+
+def require_schema(settings: Settings) -> SchemaStatus:
+    """Make sure that this version works with the database; ``check_schema`` asks an engine.
 
     Raises:
         SettingError: the database's address is not set, or it cannot be used.
-        MigrationError: the database is behind.
+        SchemaVersionError: it does not.
     """
-    missing = len(pending(settings))
-    if missing:
-        message = f"the database is behind by {missing} migrations: run `cartsnitch db upgrade`"
-        raise MigrationError(message)
+    with own_engine(settings) as engine:
+        return check_schema_sync(engine)
 
 
 @contextmanager
@@ -175,15 +175,21 @@ def exclusive_connection(settings: Settings) -> Iterator[Connection]:
         SettingError: the database's address is not set, or it cannot be used.
         MigrationError: another runner did not end, or a migration failed.
     """
-    with _own_engine(settings) as engine, _exclusive(engine), engine.connect() as connection:
+    with own_engine(settings) as engine, _exclusive(engine), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
-def _own_engine(settings: Settings) -> Iterator[Engine]:
+def own_engine(settings: Settings) -> Iterator[Engine]:
+    """An engine without the limits on time that services have; keeps no connection.
+
+    Raises:
+        SettingError: the database's address is not set, or it cannot be used.
+        MigrationError: a statement failed.
+    """
     unlimited = settings.model_copy(update={"database_statement_timeout": 0.0})
     check_database_sync(unlimited)
-    engine = sync_engine(unlimited, poolclass=NullPool)
+    engine = sync_engine(unlimited, driver_errors=True, poolclass=NullPool)
     try:
         yield engine
     except DBAPIError as error:
@@ -192,14 +198,9 @@ def _own_engine(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _current(engine: Engine) -> str | None:
+def _status(engine: Engine) -> SchemaStatus:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        revisions = context.get_current_heads()
-    if len(revisions) > 1:
-        message = f"{VERSION_TABLE} holds more than one revision: {', '.join(revisions)}"
-        raise MigrationError(message)
-    return revisions[0] if revisions else None
+        return read_status(connection)
 
 
 @contextmanager
@@ -241,22 +242,22 @@ def _migrate(
 ) -> MigrationResult:
     applied: list[Revision] = []
 
-    def note(*, step: Any, **_: Any) -> None:
-        done = as_revision(step.up_revision)
+    def note(script: Script) -> None:
+        done = as_revision(script)
         applied.append(done)
         if on_applied is not None:
             on_applied(done)
 
-    with _own_engine(settings) as engine, _exclusive(engine):
-        before = _current(engine)
-        status = status_of(before)
-        if status.is_ahead:
-            message = f"the database is at revision {before}, which this version does not know"
+    with own_engine(settings) as engine, _exclusive(engine):
+        status = _status(engine)
+        before = status.current
+        if status.is_ahead and not (status.is_compatible and revision == "head"):
+            message = f"the database is {status}"
             raise MigrationError(message)
-        if before == (status.head if revision == "head" else revision):
+        if status.is_ahead or before == (status.head if revision == "head" else revision):
             return MigrationResult(before=before, after=before, applied=())
         failure = _run_patiently(engine, run, revision, note)
-        after = _current(engine)
+        after = _status(engine).current
     if failure is not None:
         stand = f"stopped at revision {after}" if after else "stopped before the first revision"
         message = f"{stand}: {failure}"
@@ -265,7 +266,10 @@ def _migrate(
 
 
 def _run_patiently(
-    engine: Engine, run: Callable[[Config, str], None], revision: str, note: Callable[..., None]
+    engine: Engine,
+    run: Callable[[Config, str], None],
+    revision: str,
+    note: Callable[[Script], None],
 ) -> str | None:
     """Run, and go on from where it stopped while others hold a lock.
 
@@ -280,7 +284,7 @@ def _run_patiently(
         config = alembic_config()
         try:
             with _one_environment, engine.connect() as connection:
-                config.attributes |= {"connection": connection, "on_version_apply": note}
+                config.attributes |= {"connection": connection, "on_applied": note}
                 run(config, revision)
         except CommandError as error:
             return str(error)
