@@ -1,0 +1,82 @@
+"""Coupons that are accepted on a day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import any_, func, or_, select
+from sqlalchemy.orm import aliased
+
+from cartsnitch_common.db.models import Coupon, Store
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+PAGE: Final = 50
+"""The rows of a page where the caller names no number."""
+
+
+def select_active_coupons(
+    day: dt.date,
+    *,
+    store_id: uuid.UUID | None = None,
+    product_id: uuid.UUID | None = None,
+    basket: bool = False,
+    after: uuid.UUID | None = None,
+    limit: int = PAGE,
+) -> Select[Coupon]:
+    """A page of the coupons that are accepted on a day; a date that is NULL is no bound.
+
+    Order: ascending by id.
+
+    Args:
+        day: The day, where the shop is.
+        store_id: The store that accepts them; None for every store.
+        product_id: The product that they are for; None for every coupon.
+        basket: Whether coupons that name no product, for the whole basket or for
+            several products, stand beside those of ``product_id``.
+        after: The id behind which to begin.
+        limit: The most rows.
+    """
+    active = select(Coupon).where(
+        or_(Coupon.valid_from.is_(None), Coupon.valid_from <= day),
+        or_(Coupon.valid_to.is_(None), Coupon.valid_to >= day),
+    )
+    of_product = Coupon.normalized_product_id == product_id
+    if product_id is not None and basket:
+        active = active.where(or_(of_product, Coupon.normalized_product_id.is_(None)))
+    elif product_id is not None:
+        active = active.where(of_product)
+    if store_id is not None:
+        active = active.where(Coupon.store_id == store_id)
+    elif product_id is None or basket:
+        # The stores are named, so that ix_coupons_store_id_valid_to serves all of them.
+        stores = func.array(select(Store.id).scalar_subquery())
+        active = active.where(Coupon.store_id == any_(stores))
+    if after is not None:
+        active = active.where(Coupon.id > after)
+    # Materialized: the planner would walk the key for its order, past all that have expired.
+    found = active.cte("active").prefix_with("MATERIALIZED", dialect="postgresql")
+    coupon = aliased(Coupon, found, adapt_on_names=True)
+    return select(coupon).order_by(coupon.id).limit(limit)
+
+
+async def active_coupons(
+    session: AsyncSession,
+    day: dt.date,
+    *,
+    store_id: uuid.UUID | None = None,
+    product_id: uuid.UUID | None = None,
+    basket: bool = False,
+    after: uuid.UUID | None = None,
+    limit: int = PAGE,
+) -> list[Coupon]:
+    """A page of the coupons that are accepted on a day; see ``select_active_coupons``."""
+    query = select_active_coupons(
+        day, store_id=store_id, product_id=product_id, basket=basket, after=after, limit=limit
+    )
+    return list(await session.scalars(query))

@@ -1,0 +1,239 @@
+"""Prices: the latest, those of a day, a whole store's, and a product's history.
+
+Event time is the order of ``(observed_date, id)``: the day on which a price was valid,
+and of one day the later recorded, which corrects the earlier. An old receipt that is
+read late takes its place among those of its day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import ARRAY, Uuid, bindparam, func, literal_column, select, true, tuple_
+from sqlalchemy.orm import aliased
+
+from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import decimal
+    import uuid
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, FromClause, Select
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    type Prices = Select[PriceHistory]
+    type Position = tuple[dt.date, uuid.UUID]
+
+PAGE: Final = 50
+"""The rows of a page where the caller names no number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricePoint:
+    """A point of a product's price history.
+
+    Attributes:
+        price: The observation.
+        effective_price: What one unit cost at best; see ``effective_price``.
+            Unit: dollars, to four decimal places.
+    """
+
+    price: PriceHistory
+    effective_price: decimal.Decimal
+
+    @property
+    def position(self) -> Position:
+        """Where a page that begins behind this point begins."""
+        return self.price.observed_date, self.price.id
+
+
+def effective_price(
+    price: type[PriceHistory] = PriceHistory, *, loyalty: bool = True, coupon: bool = True
+) -> ColumnElement[decimal.Decimal]:
+    """What one unit cost at best: the lowest of the prices that apply.
+
+    The regular and the sale price apply to everybody. A price that is NULL does not
+    apply. Offers do not add up: each price is what a unit costs with that offer.
+
+    Args:
+        price: The entity whose columns are meant, such as an ``aliased`` one.
+        loyalty: Whether the buyer is in the store's loyalty program.
+        coupon: Whether the buyer has the coupon.
+    """
+    offers = [price.sale_price]
+    if loyalty:
+        offers.append(price.loyalty_price)
+    if coupon:
+        offers.append(price.coupon_price)
+    return func.least(price.regular_price, *offers)
+
+
+def select_latest_prices(
+    product_ids: Sequence[uuid.UUID],
+    *,
+    store_id: uuid.UUID | None = None,
+    until: dt.date | None = None,
+) -> Prices:
+    """The latest observation of each product, at one store or at each.
+
+    Order: products as given; of one product, ascending by store.
+
+    Args:
+        product_ids: The products. One without an observation has no row.
+        store_id: The store; None for every store.
+        until: The last day that counts, inclusive; None for no bound.
+    """
+    wanted = (
+        func.unnest(bindparam(None, list(product_ids), type_=ARRAY(Uuid)))
+        .table_valued("id", with_ordinality="place")
+        .render_derived()
+    )
+    # One probe of ix_price_history_series for each product and store.
+    latest = (
+        select(PriceHistory)
+        .where(PriceHistory.normalized_product_id == wanted.c.id)
+        .order_by(PriceHistory.observed_date.desc(), PriceHistory.id.desc())
+        .limit(literal_column("1"))
+    )
+    if until is not None:
+        latest = latest.where(PriceHistory.observed_date <= until)
+    if store_id is not None:
+        price = _as_prices(latest.where(PriceHistory.store_id == store_id).lateral())
+        return select(price).select_from(wanted).join(price, true()).order_by(wanted.c.place)
+    price = _as_prices(latest.where(PriceHistory.store_id == Store.id).lateral())
+    return (
+        select(price)
+        .select_from(wanted)
+        .join(Store, true())
+        .join(price, true())
+        .order_by(wanted.c.place, Store.id)
+    )
+
+
+def select_current_prices(
+    store_id: uuid.UUID, *, after: uuid.UUID | None = None, limit: int | None = None
+) -> Prices:
+    """The latest observation of every product of a store, from the maintained table.
+
+    Order: ascending by product.
+
+    Args:
+        store_id: The store.
+        after: The product behind which to begin; None for the first.
+        limit: The most rows; None for all, which is for streams.
+    """
+    price = _as_prices(CurrentPrice.__table__)
+    query = select(price).where(price.store_id == store_id).order_by(price.normalized_product_id)
+    if after is not None:
+        query = query.where(price.normalized_product_id > after)
+    return query.limit(limit)
+
+
+def select_price_history(
+    product_id: uuid.UUID,
+    *,
+    store_id: uuid.UUID | None = None,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    after: Position | None = None,
+    limit: int = PAGE,
+) -> Prices:
+    """A page of a product's observations in event time, corrected ones among them.
+
+    Args:
+        product_id: The product.
+        store_id: The store; None for every store.
+        since: The first day, inclusive; None for no bound.
+        until: The last day, inclusive; None for no bound.
+        after: The day and the id of the observation behind which to begin.
+        limit: The most rows.
+    """
+    day = PriceHistory.observed_date
+    page = (
+        select(PriceHistory)
+        .where(PriceHistory.normalized_product_id == product_id)
+        .order_by(day, PriceHistory.id)
+        .limit(limit)
+    )
+    if since is not None:
+        page = page.where(day >= since)
+    if until is not None:
+        page = page.where(day <= until)
+    if after is not None:
+        page = page.where(tuple_(day, PriceHistory.id) > tuple_(*after))
+    if store_id is not None:
+        return page.where(PriceHistory.store_id == store_id)
+    # A page of each store, so that no page reads more, however long the history is.
+    price = _as_prices(page.where(PriceHistory.store_id == Store.id).lateral())
+    return (
+        select(price)
+        .select_from(Store)
+        .join(price, true())
+        .order_by(price.observed_date, price.id)
+        .limit(limit)
+    )
+
+
+async def latest_price(
+    session: AsyncSession,
+    product_id: uuid.UUID,
+    store_id: uuid.UUID,
+    *,
+    until: dt.date | None = None,
+) -> PriceHistory | None:
+    """The latest observation of one product at one store; None without any."""
+    query = select_latest_prices([product_id], store_id=store_id, until=until)
+    return (await session.scalars(query)).one_or_none()
+
+
+async def latest_prices(
+    session: AsyncSession,
+    product_ids: Sequence[uuid.UUID],
+    *,
+    store_id: uuid.UUID | None = None,
+    until: dt.date | None = None,
+) -> list[PriceHistory]:
+    """The latest observation of each product; see ``select_latest_prices``."""
+    query = select_latest_prices(product_ids, store_id=store_id, until=until)
+    return list(await session.scalars(query))
+
+
+async def current_prices(
+    session: AsyncSession,
+    store_id: uuid.UUID,
+    *,
+    after: uuid.UUID | None = None,
+    limit: int | None = None,
+) -> list[PriceHistory]:
+    """The latest observation of every product of a store; see ``select_current_prices``."""
+    query = select_current_prices(store_id, after=after, limit=limit)
+    return list(await session.scalars(query))
+
+
+async def price_history(
+    session: AsyncSession,
+    product_id: uuid.UUID,
+    *,
+    store_id: uuid.UUID | None = None,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    after: Position | None = None,
+    limit: int = PAGE,
+) -> list[PricePoint]:
+    """A page of a product's history with effective prices; see ``select_price_history``."""
+    query = select_price_history(
+        product_id, store_id=store_id, since=since, until=until, after=after, limit=limit
+    )
+    price = query.column_descriptions[0]["entity"]
+    rows = await session.execute(query.add_columns(effective_price(price)))
+    return [PricePoint(price=found, effective_price=best) for found, best in rows]
+
+
+def _as_prices(rows: FromClause) -> type[PriceHistory]:
+    """Rows with the columns of ``price_history`` as observations."""
+    # SQLAlchemy types an alias as its own class; it has the attributes of the model.
+    alias: type[PriceHistory] = aliased(PriceHistory, rows, adapt_on_names=True)
+    return alias

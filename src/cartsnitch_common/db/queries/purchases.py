@@ -1,0 +1,75 @@
+"""A user's purchases by date, newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import selectinload
+
+from cartsnitch_common.db.models import Purchase
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+PAGE: Final = 50
+"""The rows of a page where the caller names no number."""
+
+
+def select_purchases(
+    user_id: str,
+    *,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    after: tuple[dt.date, uuid.UUID] | None = None,
+    limit: int = PAGE,
+) -> Select[Purchase]:
+    """A page of a user's purchases, without their items.
+
+    Order: newest first: descending by date, and of one day by id. A receipt that is
+    read late is put among those of its day.
+
+    Args:
+        user_id: The user; one who does not exist has no purchases.
+        since: The first day, inclusive; None for no bound.
+        until: The last day, inclusive; None for no bound.
+        after: The day and the id of the purchase behind which to begin.
+        limit: The most rows.
+    """
+    day = Purchase.purchase_date
+    query = (
+        select(Purchase)
+        .where(Purchase.user_id == user_id)
+        .order_by(day.desc(), Purchase.id.desc())
+        .limit(limit)
+    )
+    if since is not None:
+        query = query.where(day >= since)
+    if until is not None:
+        query = query.where(day <= until)
+    if after is not None:
+        query = query.where(tuple_(day, Purchase.id) < tuple_(*after))
+    return query
+
+
+def with_items(query: Select[Purchase]) -> Select[Purchase]:
+    """Load the items too, in one further statement for all purchases of the page."""
+    return query.options(selectinload(Purchase.items))
+
+
+async def purchases_of(
+    session: AsyncSession,
+    user_id: str,
+    *,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    after: tuple[dt.date, uuid.UUID] | None = None,
+    limit: int = PAGE,
+) -> list[Purchase]:
+    """A page of a user's purchases with their items; see ``select_purchases``."""
+    query = select_purchases(user_id, since=since, until=until, after=after, limit=limit)
+    return list(await session.scalars(with_items(query)))
