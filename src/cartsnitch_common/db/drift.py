@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["as_json", "compare", "differences", "expected_schema", "find_drift"]
 
 _FILE: Final = "schema.json"
-_LONGEST: Final = 100
+_LONGEST: Final = 100  # characters of a text that are shown
+_BEFORE: Final = 20  # of them, before the first difference
 
 
 def find_drift(settings: Settings) -> tuple[str, ...]:
@@ -84,7 +85,7 @@ def compare(expected: Facts, found: Facts) -> Iterator[str]:
             for attribute in sorted(expected[key].keys() | found[key].keys()):
                 wanted, actual = expected[key].get(attribute), found[key].get(attribute)
                 if wanted != actual:
-                    yield f"{key}: {attribute} is {_shown(actual)}, not {_shown(wanted)}"
+                    yield f"{key}: {attribute} {_change(wanted, actual)}"
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -92,8 +93,19 @@ def _split(key: str) -> tuple[str, str]:
     return kind, name
 
 
-def _shown(value: str | None) -> str:
+def _change(wanted: str | None, actual: str | None) -> str:
+    """Both texts; of long ones what is around the first difference."""
+    start = 0
+    if wanted and actual and max(len(wanted), len(actual)) > _LONGEST:
+        pairs = enumerate(zip(wanted, actual, strict=False))
+        first = next((at for at, (one, other) in pairs if one != other), len(actual))
+        start = max(0, first - _BEFORE)
+    return f"is {_shown(actual, start)}, not {_shown(wanted, start)}"
+
+
+def _shown(value: str | None, start: int) -> str:
     if value is None:
         return "nothing"
-    shown = one_line(value, longest=_LONGEST)
-    return f'"{shown}"' if len(value) <= _LONGEST else f'"{shown}..."'
+    shown = one_line(value[start:], longest=_LONGEST)
+    before, after = "..." if start else "", "..." if len(value) - start > _LONGEST else ""
+    return f'"{before}{shown}{after}"'
