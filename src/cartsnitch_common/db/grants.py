@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ARRAY, Connection, NullPool, Text, bindparam, text
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.failures import sqlstate_of
+from cartsnitch_common.db.owners import FUNCTIONS
 from cartsnitch_common.db.roles import (
     GRANT_OPTION,
     OWNERSHIP,
@@ -22,7 +23,7 @@ from cartsnitch_common.db.roles import (
     create_roles,
     expected_grants,
     give,
-    own_tables,
+    own_schema,
     table_names,
     take,
 )
@@ -30,6 +31,8 @@ from cartsnitch_common.db.url import SETTING
 from cartsnitch_common.errors import DatabaseError, SettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cartsnitch_common.config import Settings
 
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(0x6772616e7473)")  # "grants"
@@ -39,44 +42,49 @@ _LONGEST_PAUSE: Final = 1.0  # seconds
 _TRANSIENT: Final = frozenset({"40P01", "55P03", "XX000"})
 """Deadlock, lock not available, and "tuple concurrently updated", which has no code of its own."""
 
-_ACTUAL: Final = text(
-    f"""
+_OBJECTS: Final = """
     WITH ours AS (
-        SELECT oid, relowner, relacl, 'r'::"char" AS kind, quote_ident(relname) AS name
+        SELECT oid, relowner AS owner, relacl, quote_ident(relname) AS name
         FROM pg_class
         WHERE oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(:tables) AS name)
-    ), objects AS (
-        SELECT * FROM ours
+    ), owned AS (
+        SELECT name, owner FROM ours
         UNION ALL
-        SELECT s.oid, s.relowner, s.relacl, 's', 'SEQUENCE ' || quote_ident(s.relname)
-        FROM pg_depend d JOIN ours ON ours.oid = d.refobjid JOIN pg_class s ON s.oid = d.objid
-        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
-            AND s.relkind = 'S'
-    ), given AS (
-        SELECT o.name, o.relowner, '' AS attname, a.*
-        FROM objects o, aclexplode(coalesce(o.relacl, acldefault(o.kind, o.relowner))) a
-        UNION ALL
-        SELECT o.name, o.relowner, quote_ident(c.attname), a.*
-        FROM ours o JOIN pg_attribute c ON c.attrelid = o.oid, aclexplode(c.attacl) a
+        SELECT 'FUNCTION ' || quote_ident(proname), proowner FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(:functions)
     )
-    SELECT r.rolname, o.name, '{OWNERSHIP}', '', false
-    FROM ours o JOIN pg_roles r ON r.oid = o.relowner
-    UNION ALL
-    SELECT coalesce(r.rolname, '{PUBLIC}'), g.name, g.privilege_type, g.attname, g.is_grantable
-    FROM given g LEFT JOIN pg_roles r ON r.oid = g.grantee
-    WHERE g.grantee <> g.relowner
-    """
-).bindparams(bindparam("tables", type_=ARRAY(Text)))
+"""
 
-_POWER: Final = text(
-    """
+_ACTUAL: Final = f"""
+    {_OBJECTS}, given AS (
+        SELECT name, owner, '' AS attname, a.*
+        FROM ours, aclexplode(coalesce(relacl, acldefault('r', owner))) a
+        UNION ALL
+        SELECT name, owner, quote_ident(c.attname), a.*
+        FROM ours JOIN pg_attribute c ON c.attrelid = ours.oid, aclexplode(c.attacl) a
+        UNION ALL
+        SELECT 'SEQUENCE ' || quote_ident(s.relname), owner, '', a.*
+        FROM ours
+        JOIN pg_depend d ON d.refobjid = ours.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class s ON s.oid = d.objid AND d.classid = 'pg_class'::regclass
+            AND s.relkind = 'S',
+        aclexplode(coalesce(s.relacl, acldefault('s', owner))) a
+    )
+    SELECT r.rolname, name, '{OWNERSHIP}', '', false
+    FROM owned JOIN pg_roles r ON r.oid = owner
+    UNION ALL
+    SELECT coalesce(r.rolname, '{PUBLIC}'), name, privilege_type, attname, is_grantable
+    FROM given LEFT JOIN pg_roles r ON r.oid = grantee
+    WHERE grantee <> owner
+"""
+
+_POWER: Final = f"""
+    {_OBJECTS}
     SELECT
         (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user),
-        (SELECT array_agg(relname::text) FROM pg_class
-         WHERE oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(:tables) AS name)
-             AND NOT pg_has_role(relowner, 'USAGE'))
-    """
-).bindparams(bindparam("tables", type_=ARRAY(Text)))
+        (SELECT string_agg(name, ', ' ORDER BY name) FROM owned
+            WHERE NOT pg_has_role(owner, 'USAGE'))
+"""
 
 
 class GrantError(SettingError):
@@ -121,9 +129,7 @@ def actual_grants(connection: Connection) -> frozenset[Grant]:
     The owner of a table is listed with ``OWNERSHIP`` only, and a superuser never.
     """
     grants = set()
-    for role, on, privilege, column, grantable in connection.execute(
-        _ACTUAL, {"tables": table_names()}
-    ):
+    for role, on, privilege, column, grantable in _query(connection, _ACTUAL):
         grants.add(Grant(role, on, privilege, column))
         if grantable:
             grants.add(Grant(role, on, GRANT_OPTION + privilege, column))
@@ -180,7 +186,7 @@ def _apply(connection: Connection) -> GrantsResult:
     _require_power(connection, created)
     if created:
         connection.execute(text(create_roles()))
-    connection.execute(text(own_tables()))
+    connection.execute(text(own_schema()))
     expected = expected_grants()
     _run(connection, take(_ours(actual_grants(connection)) - expected))
     # Read again: what is taken from a table is taken from its columns as well.
@@ -208,12 +214,18 @@ def _run(connection: Connection, statements: list[str]) -> None:
 
 def _require_power(connection: Connection, missing_roles: frozenset[str]) -> None:
     """Make sure that the user may do it, to say so in better words than PostgreSQL's."""
-    may_create, others_tables = connection.execute(_POWER, {"tables": table_names()}).one()
+    ((may_create, not_owned),) = _query(connection, _POWER)
     if missing_roles and not may_create:
         names = ", ".join(sorted(missing_roles))
         raise GrantError(f"the user may not create roles, and these are missing: {names}")
-    if others_tables:
-        raise GrantError(f"the user does not own {', '.join(sorted(others_tables))}")
+    if not_owned:
+        raise GrantError(f"the user does not own {not_owned}")
+
+
+def _query(connection: Connection, query: str) -> Sequence[Any]:
+    names = {"tables": table_names(), "functions": list(FUNCTIONS)}
+    typed = (bindparam(name, type_=ARRAY(Text)) for name in names)
+    return connection.execute(text(query).bindparams(*typed), names).all()
 
 
 def _state(error: BaseException) -> str | None:

@@ -1,8 +1,9 @@
 """Who owns a table, and who else works on it: stands in each model's ``info``.
 
 ``__table_args__ = ({"comment": ..., "info": {"owner": Service.API}},)`` gives the
-owner SELECT, INSERT, UPDATE and DELETE and everybody else nothing. With
-``"shared": [Share(...)]`` beside it, others get what it names.
+owner SELECT, INSERT, UPDATE and DELETE and everybody else nothing. Beside it,
+``"privileges": ("SELECT",)`` says that the owner has less, and
+``"shared": [Share(...)]`` that others have some as well.
 """
 
 from __future__ import annotations
@@ -39,3 +40,16 @@ class Share(NamedTuple):
 
     columns: tuple[str, ...] = ()
     """On which columns; empty for the whole table."""
+
+
+FUNCTIONS: Final = (
+    "current_prices_after_delete",
+    "current_prices_after_truncate",
+    "current_prices_after_update",
+    "current_prices_refresh",
+    "current_prices_upsert",
+    "product_name_tokens",
+    "product_names_after_insert",
+    "product_names_after_update",
+)
+"""The functions of the migrations, which belong to the schema's owner as the tables do."""

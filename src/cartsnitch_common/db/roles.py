@@ -11,7 +11,8 @@ cluster's: two installations in one cluster share them, and are kept apart by
 which logins may connect to which database.
 
 Foreign keys need no rights of a service: PostgreSQL checks and cascades them as the
-table's owner. Nor do functions: ours run with the rights of their caller.
+table's owner. Who may call a function stands in the migrations; its owner stands
+here, because some run with the owner's rights.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from cartsnitch_common.constants import Service
 from cartsnitch_common.db.migrate import VERSION_TABLE
 from cartsnitch_common.db.models import Base
-from cartsnitch_common.db.owners import EVERY_SERVICE, Program, Share
+from cartsnitch_common.db.owners import EVERY_SERVICE, FUNCTIONS, Program, Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
 SCHEMA_OWNER: Final = "cartsnitch_owner"
-"""Owns every table of ours. Who migrates is a member of it, or a superuser."""
+"""Owns every table and function of ours. Who migrates is a member of it, or a superuser."""
 
 PUBLIC: Final = "PUBLIC"
 """What SQL calls everybody."""
 
 OWNERSHIP: Final = "OWNERSHIP"
-"""The privilege of ``SCHEMA_OWNER`` on each table."""
+"""The privilege of ``SCHEMA_OWNER``."""
 
 GRANT_OPTION: Final = "GRANT OPTION FOR "
 """What stands before a privilege when the right is to pass it on."""
@@ -51,7 +52,7 @@ class Grant(NamedTuple):
     """Such as ``cartsnitch_api``, or ``PUBLIC``."""
 
     on: str
-    """The table; ``SEQUENCE event_outbox_id_seq`` for a sequence."""
+    """The table; a sequence is ``SEQUENCE ...``, a function ``FUNCTION ...``."""
 
     privilege: str
     """Such as ``SELECT``, ``OWNERSHIP``, or ``GRANT OPTION FOR SELECT``."""
@@ -99,7 +100,7 @@ def table_names(metadata: MetaData = Base.metadata) -> list[str]:
 
 
 def _expected(metadata: MetaData) -> Iterator[Grant]:
-    for name in table_names(metadata):
+    for name in (*table_names(metadata), *(f"FUNCTION {name}" for name in FUNCTIONS)):
         yield Grant(SCHEMA_OWNER, name, OWNERSHIP)
     for role in SERVICE_ROLES:
         # Each program compares the schema with its own version when it starts.
@@ -107,7 +108,7 @@ def _expected(metadata: MetaData) -> Iterator[Grant]:
     for table in metadata.tables.values():
         match table.info.get("owner"):
             case Service() | Program() as owner:
-                for privilege in _OWNERS_PRIVILEGES:
+                for privilege in table.info.get("privileges", _OWNERS_PRIVILEGES):
                     yield Grant(role_of(owner), table.name, privilege)
             case _:
                 raise TypeError(f"the table {table.name} names no owner in its info")
@@ -139,8 +140,8 @@ BEGIN
 END $$"""
 
 
-def own_tables(metadata: MetaData = Base.metadata) -> str:
-    """The statement that hands each table to its owner, and lets the roles into the schema.
+def own_schema(metadata: MetaData = Base.metadata) -> str:
+    """The statement that lets the roles into the schema, and hands it to its owner.
 
     It changes only what is otherwise: a table that changes hands is locked.
     """
@@ -165,11 +166,16 @@ BEGIN
       EXECUTE format('ALTER TABLE %I OWNER TO {SCHEMA_OWNER}', name);
     END IF;
   END LOOP;
+  FOR name IN SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+    AND proname = ANY ({_array(FUNCTIONS)}) AND proowner <> '{SCHEMA_OWNER}'::regrole
+  LOOP
+    EXECUTE format('ALTER FUNCTION %I OWNER TO {SCHEMA_OWNER}', name);
+  END LOOP;
 END $$"""
 
 
 def give(grants: Iterable[Grant]) -> list[str]:
-    """The statements that give rights; ownership is given by ``own_tables``."""
+    """The statements that give rights; ownership is given by ``own_schema``."""
     return [f"GRANT {privileges} ON {on} TO {role}" for role, on, privileges in _grouped(grants)]
 
 
@@ -199,7 +205,7 @@ def script(metadata: MetaData = Base.metadata) -> list[str]:
     return [
         "SET LOCAL lock_timeout = '2s'",
         create_roles(),
-        own_tables(metadata),
+        own_schema(metadata),
         f"REVOKE ALL ON {', '.join(table_names(metadata))} FROM {others} CASCADE",
         f"REVOKE ALL ON SEQUENCE {', '.join(sequences)} FROM {others} CASCADE",
         *give(expected_grants(metadata)),

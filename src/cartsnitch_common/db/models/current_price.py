@@ -34,7 +34,7 @@ class CurrentPrice(Base):
     __table_args__ = (
         {
             "comment": "The latest price by event time; kept by triggers of price_history.",
-            "info": {"owner": Service.RECEIPTWITNESS},
+            "info": {"owner": Service.RECEIPTWITNESS, "privileges": ("SELECT",)},
         },
     )
 

@@ -1,0 +1,126 @@
+"""A PostgreSQL of these tests' own: roles are the whole server's, and it logs every statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from cartsnitch_common.config import Settings
+from cartsnitch_common.db import migrate
+from cartsnitch_common.db.grants import apply_grants
+from cartsnitch_common.db.roles import ROLES
+from cartsnitch_common.embedded.postgres import PostgresServer
+from cartsnitch_common.values.ids import new_uuid
+
+PASSWORD = "canary-of-a-password"
+STRANGER = "a_stranger"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The server, and how its databases and users are reached."""
+
+    url: str
+    """As superuser."""
+
+    log: Path
+    """What the server writes of each statement."""
+
+    def database(self, *, owner: str | None = None) -> str:
+        """Make an empty database; the URL is the superuser's."""
+        name = sql.Identifier(f"test_{new_uuid().hex}")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+            if owner is not None:
+                owned = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+                connection.execute(owned.format(name, sql.Identifier(owner)))
+        return urlsplit(self.url)._replace(path=f"/{name._obj[0]}").geturl()
+
+    def user(self, name: str, *, role: str | None = None, options: str = "") -> None:
+        """Make a user that may log in, perhaps as a member of a role."""
+        statement = sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(
+            sql.Identifier(name), sql.SQL(options), PASSWORD
+        )
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
+            if role is not None:
+                member = sql.SQL("GRANT {} TO {}")
+                connection.execute(member.format(sql.Identifier(role), sql.Identifier(name)))
+
+    def forget_roles(self) -> None:
+        """Drop the package's roles and all that they own and may."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            names = connection.execute("SELECT datname FROM pg_database WHERE datallowconn")
+            databases = [name for (name,) in names if name != "template1"]
+            found = connection.execute(
+                "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)]
+            )
+            roles = [sql.Identifier(name) for (name,) in found]
+            if not roles:
+                return
+            listed = sql.SQL(", ").join(roles)
+            for name in databases:
+                with psycopg.connect(with_database(self.url, name), autocommit=True) as other:
+                    other.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(listed))
+                    other.execute(sql.SQL("DROP OWNED BY {}").format(listed))
+            connection.execute(sql.SQL("DROP ROLE {}").format(listed))
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def with_user(url: str, name: str) -> str:
+    """The URL of the same database for another user."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{name}:{PASSWORD}@{parts.hostname}:{parts.port}").geturl()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The server; every statement is logged with its parameters."""
+    server = PostgresServer(settings={"log_statement": "all", "log_min_duration_statement": "0"})
+    server.start()
+    try:
+        yield Cluster(server.url, server._log)
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def granted(cluster: Cluster) -> str:
+    """A database at head with the expected rights, and a user for each role and for none.
+
+    Named ``login_<role>`` and ``a_stranger``, each with a schema of its own.
+    """
+    url = cluster.database()
+    settings = Settings.load(database_url=url)
+    migrate.upgrade(settings)
+    apply_grants(settings)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for role in (*ROLES, None):
+            name = f"login_{role}" if role else STRANGER
+            known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
+            if not known.fetchone():
+                cluster.user(name, role=role)
+            own = sql.SQL("CREATE SCHEMA {name} AUTHORIZATION {name}")
+            connection.execute(own.format(name=sql.Identifier(name)))
+    return url
+
+
+@pytest.fixture
+def connect(granted: str) -> Any:
+    """Connect to the granted database as the user of a role; None is the stranger."""
+
+    def connect(role: str | None) -> psycopg.Connection[Any]:
+        return psycopg.connect(with_user(granted, f"login_{role}" if role else STRANGER))
+
+    return connect
