@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 class World:
     """Makes things when they are first asked for, and clears them up at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quick: bool = False) -> None:
+        """Begin with nothing made.
+
+        Args:
+            quick: Whether data sets are to be small: it shows that all of it runs, and
+                the ratios mean nothing.
+        """
+        self.quick = quick
         self._stack = AsyncExitStack()
         self._made: dict[str, Any] = {}
 
@@ -49,6 +56,10 @@ class World:
             self._stack.push_async_callback(anext, made, None)
         found: T = self._made[name]
         return found
+
+    def size(self, full: int) -> int:
+        """The size of a data set: as given, or a hundredth of it in a quick run."""
+        return full // 100 if self.quick else full
 
     async def settings(self, database: str = "bench") -> Settings:
         """Settings for a database at head, made when its name is first asked for.

@@ -1,0 +1,1 @@
+"""What grows with the data and what stays flat; see docs/scale.md."""
