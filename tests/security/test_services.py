@@ -1,0 +1,131 @@
+"""What the package's own code does for a service needs no more than the service's rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import NullPool, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from cartsnitch_common.config import Settings
+from cartsnitch_common.constants import PUBLISHERS, Service
+from cartsnitch_common.contract import binding_of
+from cartsnitch_common.db import migrate
+from cartsnitch_common.db.engine import async_engine, async_sessions
+from cartsnitch_common.db.models import DeadLetter as DeadLetterRow
+from cartsnitch_common.db.models import OutboxEvent
+from cartsnitch_common.db.owners import Program
+from cartsnitch_common.db.roles import role_of
+from cartsnitch_common.errors import AccessDeniedError
+from cartsnitch_common.events.delivery import DeadLetter
+from cartsnitch_common.events.inbox import handle_once, record_dead_letter
+from cartsnitch_common.events.outbox import enqueue
+from cartsnitch_common.events.relay import Relay
+from cartsnitch_common.values.ids import new_uuid
+from tests.event_payloads import all_payloads, prices
+from tests.rows import Rows
+from tests.security.conftest import with_user
+
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
+
+SERVICES = list(Service)
+PUBLISHING = [
+    service for service in Service if any(service in some for some in PUBLISHERS.values())
+]
+
+
+@pytest.fixture
+def sessions_of(granted: str) -> Any:
+    """Make sessions that log in as a service's user."""
+
+    def sessions_of(service: Service) -> async_sessionmaker[AsyncSession]:
+        settings = settings_of(granted, service)
+        return async_sessions(async_engine(settings, poolclass=NullPool))
+
+    return sessions_of
+
+
+def settings_of(url: str, owner: Service | Program, **more: Any) -> Settings:
+    return Settings.load(database_url=with_user(url, f"login_{role_of(owner)}"), **more)
+
+
+def payloads_of(service: Service) -> list[Any]:
+    return [p for p in all_payloads().values() if service in binding_of(type(p)).publishers]
+
+
+@pytest.mark.parametrize("owner", [*Service, *Program])
+def test_each_program_reads_the_schemas_version(granted: str, owner: Service | Program) -> None:
+    """A program makes sure at its start that the schema is one that it can work with."""
+    migrate.require_schema(settings_of(granted, owner))
+
+
+@pytest.mark.parametrize("service", PUBLISHING)
+async def test_a_publisher_enqueues(sessions_of: Any, service: Service) -> None:
+    """A service that publishes writes its events to the outbox, and cannot read them there."""
+    async with sessions_of(service).begin() as session:
+        for payload in payloads_of(service):
+            await enqueue(session, payload, service=service, key="k")
+    with pytest.raises(AccessDeniedError):
+        async with sessions_of(service).begin() as session:
+            await session.scalar(select(OutboxEvent.event_id))
+
+
+async def test_who_publishes_nothing_cannot_enqueue(sessions_of: Any) -> None:
+    """The API has no event, and no right on the outbox."""
+    assert set(SERVICES) - set(PUBLISHING) == {Service.API}
+    with pytest.raises(AccessDeniedError):
+        async with sessions_of(Service.API).begin() as session:
+            await enqueue(session, prices(), service=Service.STICKERSHOCK, key="k")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_consumer_handles_once_and_buries(sessions_of: Any, service: Service) -> None:
+    """Every service marks events in the inbox, and records dead letters that it cannot read."""
+    letter = DeadLetter(
+        consumer=service,
+        stream="s",
+        entry_id="1-0",
+        envelope=b"canary",
+        reason="r",
+        deliveries=5,
+        event_id=new_uuid(),
+    )
+    event_id = new_uuid()
+    async with sessions_of(service).begin() as session:
+        assert await handle_once(session, service, event_id)
+        assert not await handle_once(session, service, event_id)
+        assert await record_dead_letter(session, letter)
+        assert not await record_dead_letter(session, letter)
+    with pytest.raises(AccessDeniedError):
+        async with sessions_of(service).begin() as session:
+            await session.scalar(select(DeadLetterRow.envelope))
+
+
+async def test_the_relay_moves_events(granted: str, sessions_of: Any, redis_url: str) -> None:
+    """The relay's role is enough for the relay."""
+    async with sessions_of(Service.RECEIPTWITNESS).begin() as session:
+        await enqueue(session, prices(), service=Service.RECEIPTWITNESS, key="k")
+    settings = settings_of(granted, Program.RELAY, redis_url=redis_url)
+    assert await Relay(settings).run_once() > 0
+    with psycopg.connect(granted) as connection:
+        assert Rows(connection).count("event_outbox") == 0
+
+
+async def test_a_deleted_user_takes_its_rows_along(granted: str, connect: Any) -> None:
+    """The API deletes a user; purchases and accounts, which it cannot even read, go as well."""
+    with psycopg.connect(granted) as admin:
+        rows = Rows(admin)
+        item = rows.add("purchase_items")
+        rows.add("price_history", purchase_item_id=item, source="receipt")
+        rows.add("user_store_accounts")
+        admin.commit()
+        with connect(role_of(Service.API)) as api:
+            api.execute("DELETE FROM users")
+        counted = [rows.count(name) for name in ("purchases", "purchase_items", "current_prices")]
+        assert counted == [0, 0, 1]
+        assert rows.count("user_store_accounts") == 0
+        current = admin.execute("SELECT purchase_item_id FROM current_prices").fetchall()
+        assert current == [(None,)]
+        admin.execute("TRUNCATE stores, users, normalized_products CASCADE")
