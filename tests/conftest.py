@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +24,24 @@ hypothesis_settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 hypothesis_settings.load_profile("suite")
+
+
+PROGRAMS = {"pgbouncer": "tests/integration/engine/test_pooler.py"}
+"""What some tests need that no wheel brings, and where they are."""
+
+
+def missing_programs() -> list[str]:
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
+    return [name for name in PROGRAMS if shutil.which(name, path=places) is None]
+
+
+collect_ignore = [str(Path(__file__).parents[1] / PROGRAMS[name]) for name in missing_programs()]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not tested, in the last lines of the run."""
+    for name in missing_programs():
+        terminalreporter.line(f"NOT RUN: {PROGRAMS[name]}, because {name} is not installed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
