@@ -33,15 +33,16 @@ class Cluster:
     log: Path
     """What the server writes of each statement."""
 
-    def database(self, *, owner: str | None = None) -> str:
-        """Make an empty database; the URL is the superuser's."""
-        name = sql.Identifier(f"test_{new_uuid().hex}")
+    def database(self, *, template: str | None = None, owner: str = "cartsnitch") -> str:
+        """Make a database, empty or a copy of another; the URL is the superuser's."""
+        made = f"test_{new_uuid().hex}"
+        copied = urlsplit(template).path[1:] if template else "template0"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+            *map(sql.Identifier, (made, copied, owner))
+        )
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-            if owner is not None:
-                owned = sql.SQL("ALTER DATABASE {} OWNER TO {}")
-                connection.execute(owned.format(name, sql.Identifier(owner)))
-        return urlsplit(self.url)._replace(path=f"/{name._obj[0]}").geturl()
+            connection.execute(statement)
+        return with_database(self.url, made)
 
     def user(self, name: str, *, role: str | None = None, options: str = "") -> None:
         """Make a user that may log in, perhaps as a member of a role."""

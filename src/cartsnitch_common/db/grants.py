@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from cartsnitch_common.db.roles import (
     OWNERSHIP,
     PUBLIC,
     ROLES,
+    SCHEMA_OWNER,
     Grant,
     create_roles,
     expected_grants,
@@ -28,7 +30,7 @@ from cartsnitch_common.db.roles import (
     take,
 )
 from cartsnitch_common.db.url import SETTING
-from cartsnitch_common.errors import DatabaseError, SettingError
+from cartsnitch_common.errors import AccessDeniedError, SettingError, TransactionAbortedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +41,8 @@ _LOCK: Final = text("SELECT pg_advisory_xact_lock(0x6772616e7473)")  # "grants"
 _LIMIT: Final = text("SET LOCAL lock_timeout = '200ms'")
 _ATTEMPTS: Final = 60
 _LONGEST_PAUSE: Final = 1.0  # seconds
-_TRANSIENT: Final = frozenset({"40P01", "55P03", "XX000"})
-"""Deadlock, lock not available, and "tuple concurrently updated", which has no code of its own."""
+_ROLE_CHANGED: Final = "XX000"
+"""What PostgreSQL says when a run in another database has changed the same role just now."""
 
 _OBJECTS: Final = """
     WITH ours AS (
@@ -159,23 +161,23 @@ def apply_grants(settings: Settings) -> GrantsResult:
 
     Raises:
         SettingError: the database's address is not set, or it cannot be used.
-        MigrationError: the database is behind, so that tables are missing.
+        SchemaVersionError: the database is behind, so that tables are missing.
         GrantError: the connected user may not do what is needed.
     """
     migrate.require_schema(settings)
     engine = sync_engine(settings, poolclass=NullPool)
-    reason = ""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with engine.begin() as connection:
                 return _apply(connection)
-        except (DBAPIError, DatabaseError) as error:
-            reason = _what(error)
-            if _state(error) not in _TRANSIENT:
-                break
+        except TransactionAbortedError:
+            pass  # another held a table
+        except DBAPIError as error:
+            if sqlstate_of(error) != _ROLE_CHANGED:
+                raise
         longest = min(_LONGEST_PAUSE, 0.05 * 2**attempt)
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
-    raise GrantError(f"nothing was changed: {reason}")
+    raise GrantError("nothing was changed: others hold the tables all the while")
 
 
 def _apply(connection: Connection) -> GrantsResult:
@@ -186,7 +188,7 @@ def _apply(connection: Connection) -> GrantsResult:
     _require_power(connection, created)
     if created:
         connection.execute(text(create_roles()))
-    connection.execute(text(own_schema()))
+    _hand_over(connection)
     expected = expected_grants()
     _run(connection, take(_ours(actual_grants(connection)) - expected))
     # Read again: what is taken from a table is taken from its columns as well.
@@ -228,12 +230,10 @@ def _query(connection: Connection, query: str) -> Sequence[Any]:
     return connection.execute(text(query).bindparams(*typed), names).all()
 
 
-def _state(error: BaseException) -> str | None:
-    return error.sqlstate if isinstance(error, DatabaseError) else sqlstate_of(error)
-
-
-def _what(error: DBAPIError | DatabaseError) -> str:
-    # PostgreSQL's own sentence names roles and tables, never a row: nothing here touches one.
-    original = error.orig if isinstance(error, DBAPIError) else error
-    primary = getattr(getattr(original, "diag", None), "message_primary", None)
-    return f"{primary or original} ({_state(error) or 'no SQLSTATE'})"
+def _hand_over(connection: Connection) -> None:
+    with suppress(AccessDeniedError):
+        connection.execute(text(own_schema()))
+        return
+    raise GrantError(
+        f"the user must be a member of {SCHEMA_OWNER}, which needs CREATE in the schema"
+    )
