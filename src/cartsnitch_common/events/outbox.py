@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import uuid
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
-from sqlalchemy import Integer, Table, bindparam, func, insert, select
+from sqlalchemy import ARRAY, Integer, Table, bindparam, func, insert, select
 
 from cartsnitch_common.db.models.event import OutboxEvent
 from cartsnitch_common.events.envelope import encode, wrap
 from cartsnitch_common.events.names import key_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from google.protobuf.message import Message
-    from sqlalchemy import Insert
+    from sqlalchemy import Insert, TableValuedAlias
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
+    from sqlalchemy.types import TypeEngine
 
     from cartsnitch.event.v1 import Envelope
     from cartsnitch_common.constants import Service
     from cartsnitch_common.events.envelope import EventContext
 
 _COLUMNS: Final = ("event_id", "event_type", "key", "envelope")
+
+
+class SharedContext(TypedDict, total=False):
+    """What a publisher may say of several events at once; see ``EventContext``."""
+
+    correlation_id: str | None
+    causation_id: uuid.UUID | str | None
+    traceparent: str | None
 
 
 async def enqueue(
@@ -75,6 +86,42 @@ def enqueue_sync(
     return envelope
 
 
+async def enqueue_all(
+    session: AsyncSession,
+    events: Sequence[tuple[Message, str]],
+    *,
+    service: Service | str,
+    **context: Unpack[SharedContext],
+) -> list[Envelope]:
+    """Write several events in one statement, each as ``enqueue`` does.
+
+    The locks of their keys are taken in a fixed order, so that two transactions that
+    enqueue for the same keys in this way do not wait for each other in a circle.
+
+    Args:
+        session: A session on PostgreSQL.
+        events: Payloads and keys. Events of one type and key arrive in this order.
+        service: The publisher of all of them.
+        **context: What is the same for all of them; see ``EventContext``.
+
+    Returns:
+        The envelopes, in the order of the events.
+
+    Raises:
+        EventError: An event is refused; see ``wrap``. None is written then.
+        InvalidFieldError: A rule of the contract is broken.
+    """
+    envelopes = [wrap(payload, service=service, key=key, **context) for payload, key in events]
+    rows = [_parameters(envelope) for envelope in envelopes]
+    locks = sorted({(row["lock_space"], row["lock_number"]) for row in rows})
+    parameters = {name: [row[name] for row in rows] for name in _COLUMNS}
+    parameters["lock_spaces"] = [space for space, _ in locks]
+    parameters["lock_numbers"] = [number for _, number in locks]
+    if rows:
+        await session.execute(_insert_all(), parameters)
+    return envelopes
+
+
 def _parameters(envelope: Envelope) -> dict[str, Any]:
     space, number = key_lock(envelope.event_type, envelope.key)
     return {
@@ -109,3 +156,36 @@ def _insert() -> Insert:
     )
     values = (bindparam(name, type_=table.c[name].type).label(name) for name in _COLUMNS)
     return insert(table).from_select(_COLUMNS, select(*values).select_from(held))
+
+
+@cache
+def _insert_all() -> Insert:
+    """``_insert`` for many: no row is read before the last lock is held, because they are counted.
+
+    The rows' ids are drawn in the order of the arrays: a sort stands below them.
+    """
+    table = cast("Table", OutboxEvent.__table__)
+    locks = _unnested("lock", {"lock_spaces": Integer(), "lock_numbers": Integer()})
+    held = (
+        select(func.pg_advisory_xact_lock(locks.c.lock_spaces, locks.c.lock_numbers))
+        .select_from(locks)
+        .cte("held")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    rows = _unnested("row", {name: table.c[name].type for name in _COLUMNS})
+    ordered = (
+        select(*(rows.c[name] for name in _COLUMNS))
+        .where(select(func.count()).select_from(held).scalar_subquery() > 0)
+        .order_by(rows.c.place)
+    )
+    return insert(table).from_select(_COLUMNS, ordered)
+
+
+def _unnested(name: str, types: dict[str, TypeEngine[Any]]) -> TableValuedAlias:
+    """Parameters that hold a column each, as the rows of a table."""
+    arrays = (bindparam(column, type_=ARRAY(kind)) for column, kind in types.items())
+    return (
+        func.unnest(*arrays)
+        .table_valued(*types, with_ordinality="place", name=name)
+        .render_derived()
+    )

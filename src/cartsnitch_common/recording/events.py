@@ -1,0 +1,98 @@
+"""The events of a purchase that is recorded."""
+
+from __future__ import annotations
+
+import decimal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cartsnitch.catalog.v1 import StoreSlug as StoreNumber
+from cartsnitch.event.v1 import (
+    IngestedReceipt,
+    MatchMethod,
+    PricesUpdated,
+    ProductMatch,
+    ProductsNormalized,
+    ReceiptsIngested,
+)
+from cartsnitch_common.contract.scalars import to_decimal
+from cartsnitch_common.values.sizes import find_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from cartsnitch.pricing.v1 import PriceObservation
+    from cartsnitch.purchase.v1 import Purchase, PurchaseItem
+    from cartsnitch_common.constants import StoreSlug
+
+_PLU_DIGITS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """How a line was matched to its product.
+
+    Attributes:
+        method: By its code or by its name.
+        confidence: How sure the match is: a probability of at most four decimal places.
+    """
+
+    method: MatchMethod.ValueType
+    confidence: decimal.Decimal = decimal.Decimal(1)
+
+
+def events_of(
+    purchase: Purchase,
+    slug: StoreSlug,
+    observations: Sequence[PriceObservation],
+    matches: Mapping[int, Match],
+) -> list[tuple[Message, str]]:
+    """The events of a new purchase, each with its key."""
+    store = StoreNumber.Value(f"STORE_SLUG_{slug.upper()}")
+    receipt = IngestedReceipt(
+        purchase_id=purchase.id,
+        receipt_id=purchase.receipt_id,
+        purchase_date=purchase.purchase_date,
+        total=purchase.total,
+        item_count=len(purchase.items),
+    )
+    ingested = ReceiptsIngested(
+        user_id=purchase.user_id, store_id=purchase.store_id, store=store, receipts=[receipt]
+    )
+    events: list[tuple[Message, str]] = [(ingested, purchase.user_id)]
+    found = [
+        _match(purchase, item, matches.get(index) or _by_print(item))
+        for index, item in enumerate(purchase.items)
+        if item.HasField("normalized_product_id")
+    ]
+    if found:
+        normalized = ProductsNormalized(store_id=purchase.store_id, store=store, matches=found)
+        events.append((normalized, purchase.store_id))
+    if observations:
+        updated = PricesUpdated(store_id=purchase.store_id, store=store, observations=observations)
+        events.append((updated, purchase.store_id))
+    return events
+
+
+def _match(purchase: Purchase, item: PurchaseItem, how: Match) -> ProductMatch:
+    size, unit = find_size(item.product_name_raw) or (None, None)
+    return ProductMatch(
+        purchase_item_id=item.id,
+        normalized_product_id=item.normalized_product_id,
+        method=how.method,
+        confidence=to_decimal(how.confidence),
+        purchase_date=purchase.purchase_date,
+        observed_size=size,
+        observed_size_unit=unit,
+        shelf_price=item.regular_price if item.HasField("regular_price") else item.unit_price,
+    )
+
+
+def _by_print(item: PurchaseItem) -> Match:
+    if not item.HasField("upc"):
+        return Match(method=MatchMethod.MATCH_METHOD_NAME)
+    if len(item.upc.lstrip("0")) <= _PLU_DIGITS:
+        return Match(method=MatchMethod.MATCH_METHOD_PLU)
+    return Match(method=MatchMethod.MATCH_METHOD_GTIN)

@@ -1,0 +1,280 @@
+"""Writes a purchase with what follows from it."""
+
+from __future__ import annotations
+
+import decimal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+from sqlalchemy import select
+
+from cartsnitch.account.v1 import User
+from cartsnitch.catalog.v1 import NormalizedProduct, Store, StoreLocation
+from cartsnitch.pricing.v1 import PriceObservation, PriceSource
+from cartsnitch.purchase.v1 import Purchase
+from cartsnitch_common.constants import Service
+from cartsnitch_common.contract import check
+from cartsnitch_common.contract.difference import first_difference
+from cartsnitch_common.contract.scalars import to_money
+from cartsnitch_common.convert import from_message, to_message
+from cartsnitch_common.convert.price import PRICE_OBSERVATION
+from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM
+from cartsnitch_common.db import models
+from cartsnitch_common.db.queries.purchases import with_items
+from cartsnitch_common.db.queries.recording import find_parents, insert_purchase
+from cartsnitch_common.errors import (
+    ConstraintViolationError,
+    InvalidFieldError,
+    NotFoundError,
+    ReceiptConflictError,
+    TransactionAbortedError,
+    UnmappableValueError,
+)
+from cartsnitch_common.events import outbox
+from cartsnitch_common.recording.events import events_of
+from cartsnitch_common.values.ids import new_uuid, parse_uuid
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from cartsnitch.purchase.v1 import PurchaseItem
+    from cartsnitch_common.constants import StoreSlug
+    from cartsnitch_common.db.queries.recording import Parents, PriceBefore
+    from cartsnitch_common.events.outbox import SharedContext
+    from cartsnitch_common.recording.events import Match
+
+    type Row = dict[str, Any]
+
+_PRICE_STEP: Final = decimal.Decimal("0.0001")
+_USER_KEY: Final = "fk_purchases_user_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceDelta:
+    """A regular price beside that of the last day before, at the same store.
+
+    Attributes:
+        price_observation_id: The observation.
+        normalized_product_id: The product.
+        price: The regular price now. Unit: dollars a piece or pound.
+        previous_price: The one before; None when no earlier day has one.
+        previous_date: Its day.
+    """
+
+    price_observation_id: uuid.UUID
+    normalized_product_id: uuid.UUID
+    price: decimal.Decimal
+    previous_price: decimal.Decimal | None
+    previous_date: dt.date | None
+
+    @property
+    def change(self) -> decimal.Decimal | None:
+        """By how much the price rose; negative where it fell, None without one before."""
+        return None if self.previous_price is None else self.price - self.previous_price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPurchase:
+    """What became of a purchase.
+
+    Attributes:
+        purchase: The purchase with its items and their ids, as it is recorded.
+        is_new: Whether it was recorded now. If not, nothing was written and nothing
+            published.
+        observations: The prices that were recorded, in the order of the lines.
+        deltas: How they compare with the prices before, in the same order.
+    """
+
+    purchase: Purchase
+    is_new: bool
+    observations: tuple[PriceObservation, ...] = ()
+    deltas: tuple[PriceDelta, ...] = ()
+
+    @property
+    def purchase_id(self) -> uuid.UUID:
+        """The id of the purchase, new or recorded before."""
+        return parse_uuid(self.purchase.id)
+
+
+async def record_purchase(
+    session: AsyncSession,
+    purchase: Purchase,
+    *,
+    matches: Mapping[int, Match] | None = None,
+    raw_data: Mapping[str, Any] | None = None,
+    **context: Unpack[SharedContext],
+) -> RecordedPurchase:
+    """Write a purchase with its items, prices and events, once for a store and receipt_id.
+
+    Each line that is matched to a product and was bought shows a price; a returned one
+    shows none. The events are ReceiptsIngested and, where there is something to tell,
+    ProductsNormalized and PricesUpdated. Of two transactions that record one receipt, the
+    second waits for the first, and finds it recorded.
+
+    Args:
+        session: A session on PostgreSQL, of ReceiptWitness.
+        purchase: The purchase with its items; it stays as it is. Ids of the purchase and
+            its items that are unset are made; those that are set must ascend with the lines.
+        matches: How lines were matched, by their index. For other lines with a product,
+            by the code that is printed, or else by name, with certainty.
+        raw_data: What the retailer sent, kept beside the purchase.
+        **context: What the events carry; see ``EventContext``.
+
+    Raises:
+        InvalidFieldError: A rule of the contract is broken, or a value does not fit its
+            column; names the field, before any SQL.
+        NotFoundError: The store, the shop at it, or a product does not exist; or the user,
+            whom only a foreign key finds: the transaction has failed then.
+        ReceiptConflictError: The receipt is recorded already, with other content.
+        EventError: An event is larger than a channel carries.
+    """
+    purchase = _with_ids(purchase)
+    row, items = _rows(purchase)
+    row["raw_data"] = None if raw_data is None else dict(raw_data)
+    observations = [
+        _observation(purchase, item, values)
+        for item, values in zip(purchase.items, items, strict=True)
+        if values["normalized_product_id"] is not None and values["quantity"] > 0
+    ]
+    prices = [PRICE_OBSERVATION.values(observation) for observation in observations]
+    parents = await find_parents(
+        session,
+        store_id=row["store_id"],
+        location_id=row["store_location_id"],
+        product_ids=sorted({values["normalized_product_id"] for values in items} - {None}),
+    )
+    store = _check_parents(purchase, items, parents)
+    try:
+        before = await insert_purchase(session, row, items, prices)
+    except ConstraintViolationError as error:
+        if error.constraint == _USER_KEY:
+            raise NotFoundError(User.DESCRIPTOR.full_name, "user_id") from None
+        raise
+    if before is None:
+        return RecordedPurchase(purchase=await _recorded(session, purchase), is_new=False)
+    events = events_of(purchase, store, observations, matches or {})
+    await outbox.enqueue_all(session, events, service=Service.RECEIPTWITNESS, **context)
+    return RecordedPurchase(
+        purchase=purchase,
+        is_new=True,
+        observations=tuple(observations),
+        deltas=tuple(_delta(price, before[price["id"]]) for price in prices),
+    )
+
+
+# -- the message as rows -------------------------------------------------------
+
+
+def _with_ids(purchase: Purchase) -> Purchase:
+    """A copy in which everything has an id, checked."""
+    made = Purchase()
+    made.CopyFrom(purchase)
+    made.id = made.id or str(new_uuid())
+    for item in made.items:
+        item.id = item.id or str(new_uuid())
+        item.purchase_id = item.purchase_id or made.id
+    check(made)
+    if not made.items:
+        raise InvalidFieldError("items", "a receipt has at least one item", rule_id="receipt.items")
+    for index, item in enumerate(made.items):
+        if item.purchase_id != made.id:
+            raise UnmappableValueError(f"items[{index}].purchase_id", "names another purchase")
+        if index and item.id <= made.items[index - 1].id:
+            path = f"items[{index}].id"
+            raise InvalidFieldError(path, "must be above the id of the line before")
+    return made
+
+
+def _rows(purchase: Purchase) -> tuple[Row, list[Row]]:
+    items = []
+    for index, item in enumerate(purchase.items):
+        try:
+            items.append(PURCHASE_ITEM.values(item))
+        except UnmappableValueError as error:
+            raise UnmappableValueError(f"items[{index}].{error.field}", error.reason) from None
+    return PURCHASE.values(purchase), items
+
+
+def _check_parents(purchase: Purchase, items: Sequence[Row], parents: Parents) -> StoreSlug:
+    if parents.store is None:
+        raise NotFoundError(Store.DESCRIPTOR.full_name, "store_id")
+    if purchase.HasField("store_location_id") and not parents.has_location:
+        raise NotFoundError(StoreLocation.DESCRIPTOR.full_name, "store_location_id")
+    for index, values in enumerate(items):
+        product = values["normalized_product_id"]
+        if product is not None and product not in parents.products:
+            path = f"items[{index}].normalized_product_id"
+            raise NotFoundError(NormalizedProduct.DESCRIPTOR.full_name, path)
+    return parents.store
+
+
+# -- prices --------------------------------------------------------------------
+
+
+def _observation(purchase: Purchase, item: PurchaseItem, values: Row) -> PriceObservation:
+    """The price that a line shows, its values being those of the row."""
+    observation = PriceObservation(
+        id=str(new_uuid()),
+        normalized_product_id=item.normalized_product_id,
+        store_id=purchase.store_id,
+        observed_date=purchase.purchase_date,
+        regular_price=item.regular_price if item.HasField("regular_price") else item.unit_price,
+        sale_price=item.sale_price if item.HasField("sale_price") else None,
+        source=PriceSource.PRICE_SOURCE_RECEIPT,
+        purchase_item_id=item.id,
+    )
+    for name in ("loyalty", "coupon"):
+        discount = values[f"{name}_discount"]
+        # A discount that would raise the price is none.
+        if discount is not None and discount >= 0:
+            price = max(values["unit_price"] - discount / values["quantity"], decimal.Decimal(0))
+            getattr(observation, f"{name}_price").CopyFrom(to_money(price.quantize(_PRICE_STEP)))
+    return observation
+
+
+def _delta(price: Row, before: PriceBefore) -> PriceDelta:
+    return PriceDelta(
+        price_observation_id=price["id"],
+        normalized_product_id=price["normalized_product_id"],
+        price=price["regular_price"],
+        previous_price=before.price,
+        previous_date=before.date,
+    )
+
+
+# -- the purchase that is there ------------------------------------------------
+
+
+async def _recorded(session: AsyncSession, purchase: Purchase) -> Purchase:
+    """The purchase that is recorded under this number, if it is the same receipt."""
+    query = select(models.Purchase).where(
+        models.Purchase.store_id == parse_uuid(purchase.store_id),
+        models.Purchase.receipt_id == purchase.receipt_id,
+    )
+    row: models.Purchase | None = (await session.scalars(with_items(query))).one_or_none()
+    if row is None:  # deleted since the insert met it
+        raise TransactionAbortedError
+    recorded = to_message(row)
+    # Through a row and back: 1.50 and 1.5 are one quantity.
+    path = first_difference(_printed(recorded), _printed(to_message(from_message(purchase))))
+    if path is not None:
+        raise ReceiptConflictError(path, purchase.receipt_id)
+    return recorded
+
+
+def _printed(purchase: Purchase) -> Purchase:
+    """What the paper says: without ids, matches and the time of reading."""
+    printed = Purchase()
+    printed.CopyFrom(purchase)
+    printed.ClearField("id")
+    printed.ClearField("store_id")
+    printed.ClearField("ingest_time")
+    for item in printed.items:
+        item.ClearField("id")
+        item.ClearField("purchase_id")
+        item.ClearField("normalized_product_id")
+    return printed
