@@ -24,7 +24,7 @@ from cartsnitch_common.contract.options import field_rules, oneof_rules
 from cartsnitch_common.contract.source import build_function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from google.protobuf.message import Message
 
@@ -114,6 +114,16 @@ class Checks:
         self._ask(message_conditions(descriptor, variables))
         return variables
 
+    def _of_parts(self, field: Any, places: Mapping[str, str], conditions: list[str]) -> list[str]:
+        """What to ask of the parts of a flat message; a caller may ask some elsewhere."""
+        del field, places
+        return conditions
+
+    def _of_value(self, field: Any, variable: str, conditions: list[str]) -> list[str]:
+        """What to ask of a single value; a caller may ask some elsewhere."""
+        del field, variable
+        return conditions
+
     def _ask(self, conditions: list[str], indent: str = "") -> None:
         if conditions:
             asked = " and ".join(conditions)
@@ -122,6 +132,7 @@ class Checks:
     def _ask_scalar(self, message: str, field: Any, variables: dict[str, str]) -> None:
         variable = variables[field.name] = f"{field.name}_"
         conditions, _ = field_conditions(field, self.names, {"this": variable})
+        conditions = self._of_value(field, variable, conditions)
         read = f"{variable} = {message}.{field.name}"
         if not field.has_presence:
             self.lines.append(read)
@@ -157,6 +168,7 @@ class Checks:
                 own = [f"{place} == {fixed[part.name]!r}"]
             conditions += own
         conditions += message_conditions(field.message_type, places) + outer
+        conditions = self._of_parts(field, places, conditions)
         required = field_rules(field).required
         reads = {name: f"{place} = {variable}.{name}" for name, place in places.items()}
         self.lines.append(f"{variable} = {message}.{field.name}")
@@ -169,7 +181,7 @@ class Checks:
             self.lines.append(f"if {message}.HasField({field.name!r}):")
         else:
             self.lines += [reads.pop(probe), f"if {places[probe]}:"]
-        self.lines += [f"    {read}" for read in reads.values()]
+        self.lines += [f"    {read}" for read in reads.values() or ["pass"]]
         self._ask(conditions, "    ")
         if probe is not None:
             self.lines.append(f"elif {message}.HasField({field.name!r}): {self._decline}")

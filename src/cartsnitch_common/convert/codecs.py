@@ -5,12 +5,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import types as sql
-
-from cartsnitch.type.v1 import Date, Decimal, Money
 from cartsnitch_common.contract.scalars import (
     from_date,
     from_decimal,
@@ -21,6 +17,7 @@ from cartsnitch_common.contract.scalars import (
     to_money,
     to_timestamp,
 )
+from cartsnitch_common.convert.shapes import Shape, enum_numbers, shape_of
 from cartsnitch_common.values.ids import parse_uuid
 from cartsnitch_common.values.numbers import fit
 
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from google.protobuf.message import Message
+    from sqlalchemy import types as sql
 
     type Writer = Callable[[Message, str, Any], None]
     type Reader = Callable[[Any], Any]
@@ -60,46 +58,32 @@ def codec_for(column: sql.TypeEngine[Any], field: Any) -> Codec:
     return Codec(write=write, read=read, presence=field.has_presence)
 
 
-def _conversions(column: sql.TypeEngine[Any], field: Any) -> tuple[Writer, Reader]:  # noqa: C901, PLR0911 - one case a type
-    match column, _kind(field):
-        case sql.Uuid(), "string":
+def _conversions(column: Any, field: Any) -> tuple[Writer, Reader]:  # noqa: C901, PLR0911 - one case a shape
+    match shape_of(column, field):
+        case Shape.UUID:
             return _set_uuid, parse_uuid
-        case sql.Enum(), "enum":
-            numbers = _numbers(column, field.enum_type)
+        case Shape.ENUM:
+            numbers = enum_numbers(column, field)
             members = {number: member for member, number in numbers.items()}
             return partial(_set_enum, numbers), partial(_read_enum, members)
-        case sql.String(), "string":
+        case Shape.TEXT:
             return _set_plain(str), partial(_read_text, column.length)
-        case sql.Float(), "double":
+        case Shape.DOUBLE:
             return _set_plain(float), float
-        case sql.Numeric(), Money.DESCRIPTOR.full_name:
+        case Shape.MONEY:
             return _set_message(to_money), _read_numeric(column, from_money)
-        case sql.Numeric(), Decimal.DESCRIPTOR.full_name:
+        case Shape.DECIMAL:
             return _set_message(to_decimal), _read_numeric(column, from_decimal)
-        case sql.Date(), Date.DESCRIPTOR.full_name:
+        case Shape.DATE:
             return _set_message(to_date), from_date
-        case sql.DateTime(), Timestamp.DESCRIPTOR.full_name:
+        case Shape.TIME:
             return _set_message(to_timestamp), from_timestamp
-        case sql.Boolean(), "bool":
+        case Shape.BOOL:
             return _set_plain(bool), bool
-        case sql.JSON(), "repeated string":
+        case Shape.TEXTS:
             return _set_texts, list
-        case _:
-            raise TypeError(f"no conversion from {column!r} to {field.full_name}")
-
-
-def _kind(field: Any) -> str:
-    """A field's type in words: ``string``, ``repeated string`` or a message's full name."""
-    if field.message_type is not None:
-        kind: str = field.message_type.full_name
-    else:
-        kind = {
-            field.TYPE_STRING: "string",
-            field.TYPE_ENUM: "enum",
-            field.TYPE_BOOL: "bool",
-            field.TYPE_DOUBLE: "double",
-        }.get(field.type, f"type {field.type}")
-    return f"repeated {kind}" if field.is_repeated else kind
+        case other:
+            assert_never(other)
 
 
 def _set_plain(kind: type) -> Writer:
@@ -157,14 +141,3 @@ def _read_numeric(
     if precision is None or scale is None:
         raise TypeError("a NUMERIC column needs a precision and a scale")
     return lambda value: fit(convert(value), precision=precision, scale=scale)
-
-
-def _numbers(column: sql.Enum, descriptor: Any) -> dict[StrEnum, int]:
-    """The wire number of each member, by the rule that names the members."""
-    kind: Any = column.enum_class
-    prefix = descriptor.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    return {
-        kind(value.name.removeprefix(prefix).lower()): value.number
-        for value in descriptor.values
-        if value.number
-    }

@@ -1,43 +1,41 @@
-"""One declaration an aggregate, from which both directions follow.
+"""One declaration an aggregate, from which both directions and the SQL follow.
 
 A :class:`Mapping` pairs each column with a field. It is told only what cannot be
 derived: which names differ, which columns are private and which fields have no
-column. The codec of a pair follows from the column's type and the field's.
+column. What converts a pair follows from the column's type and the field's.
+
+Each direction has two ways. The fast one is generated on first use and declines what
+it is not sure of; the slow one goes through the pairs and says what is wrong.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import inspect
 
 from cartsnitch_common.contract import check
-from cartsnitch_common.convert.codecs import Codec, codec_for
+from cartsnitch_common.convert import binary
+from cartsnitch_common.convert.codecs import codec_for
+from cartsnitch_common.convert.pairs import Pair
+from cartsnitch_common.convert.readers import build_copy_reader, build_values_reader
+from cartsnitch_common.convert.shapes import shape_of
+from cartsnitch_common.convert.wire import build_record_encoder, build_row_encoder
 from cartsnitch_common.errors import UnmappableValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from google.protobuf.message import Message
 
+    from cartsnitch_common.convert.readers import CopyReader, ValuesReader
+    from cartsnitch_common.convert.wire import RecordEncoder, RowEncoder
     from cartsnitch_common.db.models import Base
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A column and the field that carries it.
-
-    Attributes:
-        column: The column's name, which is also the attribute's.
-        field: The field's name.
-        nullable: Whether NULL, which is an unset field, is allowed.
-        codec: What converts a value that is not NULL.
-    """
-
-    column: str
-    field: str
-    nullable: bool
-    codec: Codec
+DECLINED: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What generated code raises for a value that it does not like; the slow way says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +75,54 @@ class Mapping[R: Base, M: Message]:
             descriptor = fields.pop(name, None)
             if descriptor is None:
                 raise TypeError(f"{self.row.__name__}.{column.key} has no field {name}")
-            codec = codec_for(column.type, descriptor)
             if column.nullable and not descriptor.has_presence:
                 raise TypeError(f"{name} cannot be unset, but {column.key} may be NULL")
             pairs.append(
-                Pair(column=column.key, field=name, nullable=bool(column.nullable), codec=codec)
+                Pair(
+                    column=column.key,
+                    field=name,
+                    nullable=bool(column.nullable),
+                    shape=shape_of(column.type, descriptor),
+                    type=column.type,
+                    descriptor=descriptor,
+                    codec=codec_for(column.type, descriptor),
+                )
             )
         if fields:
             raise TypeError(f"{self.message.__name__} has fields without a column: {set(fields)}")
         return tuple(pairs)
+
+    @cached_property
+    def _encode_row(self) -> RowEncoder:
+        return build_row_encoder(self.row.__name__, self.pairs)
+
+    @cached_property
+    def _encode_records(self) -> RecordEncoder:
+        return build_record_encoder(self.row.__name__, self.pairs)
+
+    @cached_property
+    def _read_values(self) -> ValuesReader:
+        built = build_values_reader(
+            self.row.__name__, self.message.DESCRIPTOR, self.pairs, self.derived
+        )
+        return built if built is not None else lambda _: None
+
+    @cached_property
+    def _read_copy(self) -> CopyReader:
+        built = build_copy_reader(
+            self.row.__name__, self.message.DESCRIPTOR, self.pairs, self.derived
+        )
+        return built if built is not None else lambda _: None
+
+    @property
+    def children(self) -> Mapping[Any, Any] | None:
+        """The mapping of the rows that a message carries beside its own, or None."""
+        return None
+
+    def copy_children(self, message: M) -> list[bytes]:
+        """The children's rows in a binary COPY; raises as :meth:`copy_row`."""
+        del message
+        return []
 
     def to_message(self, row: R) -> M:
         """Render a row as a message. Loads nothing.
@@ -93,10 +130,70 @@ class Mapping[R: Base, M: Message]:
         Raises:
             UnmappableValueError: The row holds a value that the contract cannot
                 carry, or NULL where the contract wants a value, as a row that was
-                not written yet does.
+                not written yet does, or an attribute was not loaded.
         """
+        return self.message.FromString(self.encode_row(row))
+
+    def encode_row(self, row: R) -> bytes:
+        """The bytes of a row's message; raises as :meth:`to_message`."""
+        try:
+            encoded = self._encode_row(row.__dict__)
+        except DECLINED:
+            encoded = None
+        return encoded if encoded is not None else self._slow_message(row).SerializeToString()
+
+    def encode_records(self, records: Sequence[Any]) -> list[bytes]:
+        """The bytes of messages by records of the scalars of ``projection.project``.
+
+        Raises:
+            UnmappableValueError: A record holds a value that the contract cannot carry.
+        """
+        try:
+            return self._encode_records(records)
+        except DECLINED as error:
+            raise self._misfit(records, error) from None
+
+    def from_message(self, message: M) -> R:
+        """Make a row of a message. The row belongs to no session.
+
+        Raises:
+            InvalidFieldError: The message breaks a rule of the contract.
+            UnmappableValueError: It holds a value that the column cannot hold.
+        """
+        return self.row(**self.values(message))
+
+    def values(self, message: M) -> dict[str, Any]:
+        """The values of the mapped columns by their names.
+
+        Raises:
+            InvalidFieldError: The message breaks a rule of the contract.
+            UnmappableValueError: A value is one that the column cannot hold.
+        """
+        try:
+            values = self._read_values(message)
+        except DECLINED:
+            values = None
+        return values if values is not None else self._slow_values(message)
+
+    def copy_row(self, message: M) -> bytes:
+        """The message's row in a binary COPY of the mapped columns, in the pairs' order.
+
+        Raises:
+            InvalidFieldError: The message breaks a rule of the contract.
+            UnmappableValueError: A value is one that the column cannot hold.
+        """
+        try:
+            row = self._read_copy(message)
+        except DECLINED:
+            row = None
+        return row if row is not None else self._slow_copy_row(message)
+
+    def _slow_message(self, row: R) -> M:
         message = self.message()
+        state: Any = inspect(row)
         for pair in self.pairs:
+            if state.has_identity and pair.column in state.unloaded:
+                raise UnmappableValueError(pair.field, "is not loaded in the row")
             value = getattr(row, pair.column)
             if value is None:
                 if not pair.nullable:
@@ -108,22 +205,8 @@ class Mapping[R: Base, M: Message]:
                 raise UnmappableValueError(pair.field, str(error)) from None
         return message
 
-    def from_message(self, message: M) -> R:
-        """Make a row of a message. The row belongs to no session.
-
-        Raises:
-            InvalidFieldError: The message breaks a rule of the contract.
-            UnmappableValueError: It holds a value that the column cannot hold.
-        """
+    def _slow_values(self, message: M) -> dict[str, Any]:
         check(message)
-        return self.row(**self.values(message))
-
-    def values(self, message: M) -> dict[str, Any]:
-        """The values of the mapped columns, unchecked against the rules.
-
-        Raises:
-            UnmappableValueError: A value is one that the column cannot hold.
-        """
         values: dict[str, Any] = {}
         for pair in self.pairs:
             if pair.codec.presence and not message.HasField(pair.field):
@@ -136,3 +219,25 @@ class Mapping[R: Base, M: Message]:
             except (ValueError, TypeError) as error:
                 raise UnmappableValueError(pair.field, str(error)) from None
         return values
+
+    def _slow_copy_row(self, message: M) -> bytes:
+        values = self._slow_values(message)
+        fields = [
+            binary.NULL if values[pair.column] is None else binary.FIELDS[pair.shape](value)
+            for pair in self.pairs
+            for value in (values[pair.column],)
+        ]
+        return binary.row_header(len(fields)) + b"".join(fields)
+
+    def _misfit(self, records: Sequence[Any], error: Exception) -> Exception:
+        """Which value of which record the encoder did not like."""
+        for record in records:
+            for place, pair in enumerate(self.pairs):
+                if record[place] is None and not pair.nullable:
+                    return UnmappableValueError(pair.field, "is not set in the row")
+                only = build_record_encoder(self.row.__name__, [pair])
+                try:
+                    only([(record[place],)])
+                except DECLINED as reason:
+                    return UnmappableValueError(pair.field, str(reason))
+        return error

@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from sqlalchemy import inspect
+from typing import TYPE_CHECKING, Any, Final
 
 from cartsnitch.purchase.v1 import Purchase, PurchaseItem
+from cartsnitch_common.contract import check
 from cartsnitch_common.convert.mapping import Mapping
+from cartsnitch_common.convert.wire import message_prefix
 from cartsnitch_common.db import models
-from cartsnitch_common.errors import UnmappableValueError
+from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 PURCHASE_ITEM: Final = Mapping(row=models.PurchaseItem, message=PurchaseItem)
 
+_ITEM_PREFIX: Final = message_prefix(Purchase.DESCRIPTOR.fields_by_name["items"])
 
-class _PurchaseMapping(Mapping[models.Purchase, Purchase]):
+
+class PurchaseMapping(Mapping[models.Purchase, Purchase]):
     """A purchase carries its items where they are loaded."""
 
-    def to_message(self, row: models.Purchase) -> Purchase:
-        message = super().to_message(row)
-        if "items" not in inspect(row).unloaded:
-            message.items.extend(PURCHASE_ITEM.to_message(item) for item in row.items)
-        return message
+    @property
+    def children(self) -> Mapping[Any, Any]:
+        """See ``Mapping``."""
+        return PURCHASE_ITEM
+
+    def encode_row(self, row: models.Purchase) -> bytes:
+        """See ``Mapping``."""
+        encoded = super().encode_row(row)
+        if "items" not in row.__dict__:
+            return encoded
+        return self.with_items(encoded, [PURCHASE_ITEM.encode_row(item) for item in row.items])
+
+    def with_items(self, purchase: bytes, items: Iterable[bytes]) -> bytes:
+        """The bytes of a purchase and of its items as those of one message."""
+        parts = [purchase]
+        for item in items:
+            parts += (_ITEM_PREFIX[len(item)], item)
+        return b"".join(parts)
 
     def from_message(self, message: Purchase) -> models.Purchase:
+        """See ``Mapping``."""
         row = super().from_message(message)
-        # The rules of the items were checked with the purchase's.
         row.items = [
-            models.PurchaseItem(**_item_values(item, index, message))
-            for index, item in enumerate(message.items)
+            models.PurchaseItem(**values) for values in _of_items(PURCHASE_ITEM.values, message)
         ]
         return row
 
-
-def _item_values(item: PurchaseItem, index: int, purchase: Purchase) -> dict[str, object]:
-    path = f"items[{index}]"
-    try:
-        values = PURCHASE_ITEM.values(item)
-    except UnmappableValueError as error:
-        raise UnmappableValueError(f"{path}.{error.field}", error.reason) from None
-    if item.purchase_id != purchase.id:
-        raise UnmappableValueError(f"{path}.purchase_id", "names another purchase")
-    return values
+    def copy_children(self, message: Purchase) -> list[bytes]:
+        """See ``Mapping``."""
+        return _of_items(PURCHASE_ITEM.copy_row, message)
 
 
-PURCHASE: Final = _PurchaseMapping(
+def _of_items[T](convert: Callable[[PurchaseItem], T], purchase: Purchase) -> list[T]:
+    """Convert each item; an error names it by its place."""
+    found = []
+    for index, item in enumerate(purchase.items):
+        try:
+            found.append(convert(item))
+        except UnmappableValueError as error:
+            raise UnmappableValueError(f"items[{index}].{error.field}", error.reason) from None
+        except InvalidFieldError:
+            check(purchase)  # raises: it has the item's place, and how many more rules are broken
+            raise
+        if item.purchase_id != purchase.id:
+            raise UnmappableValueError(f"items[{index}].purchase_id", "names another purchase")
+    return found
+
+
+PURCHASE: Final = PurchaseMapping(
     row=models.Purchase,
     message=Purchase,
     renamed={"ingested_at": "ingest_time"},

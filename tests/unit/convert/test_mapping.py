@@ -21,13 +21,21 @@ from tests.strategies import any_parents, values_of
 
 NOW = dt.datetime(2026, 3, 10, 14, 30, tzinfo=dt.UTC)
 SOME_UUID = uuid.UUID("01990000-0000-7000-8000-000000000001")
+UNMAPPED = {
+    "current_prices": "copies of rows of price_history, read as those",
+    "product_names": "the words of products' names, for the search alone",
+}
+"""The tables beside those of events that no message carries, each with its reason."""
+
 ENTITY_TABLES = {table for table in models.Base.metadata.tables if not table.startswith("event_")}
 
 
 def test_every_table_of_the_seed_is_mapped() -> None:
     """Each of the ten tables has a converter; a new table fails here until it has one."""
-    assert {mapping.row.__tablename__ for mapping in MAPPINGS} == ENTITY_TABLES
-    assert len(ENTITY_TABLES) == 10
+    mapped = {mapping.row.__tablename__ for mapping in MAPPINGS}
+    assert mapped == ENTITY_TABLES - UNMAPPED.keys()
+    assert len(mapped) == 10
+    assert UNMAPPED.keys() <= ENTITY_TABLES
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda m: m.row.__name__)

@@ -1,0 +1,32 @@
+"""Remembers what a pure function made, within a bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LIMIT: Final = 4096
+"""Values of one field that are kept: a store has fewer prices. About 0.5 MB."""
+
+
+class Memo[K, V](dict[K, V]):
+    """A dictionary that makes what it does not hold, and forgets all when it is full.
+
+    Forgetting all at once costs nothing at a hit, which is where the time goes: prices,
+    dates and quantities repeat. Values that never repeat cost a tenth more than no memo.
+    """
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        made = self._make(key)
+        if len(self) >= _LIMIT:
+            self.clear()
+        self[key] = made
+        return made

@@ -1,0 +1,199 @@
+"""Rows to the bytes of their messages, by generated functions.
+
+protobuf's parser makes a whole message of bytes in one call and checks them. Setting
+the fields one by one costs a call each, three for a price; so the bytes are put
+together here, from pieces that repeat: a tag and a price, a tag and a date.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+import struct
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncpg.pgproto.pgproto import UUID
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cartsnitch_common.contract.scalars import to_date, to_decimal, to_money
+from cartsnitch_common.contract.source import build_function
+from cartsnitch_common.convert.memo import Memo
+from cartsnitch_common.convert.shapes import Shape, enum_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from google.protobuf.message import Message
+
+    from cartsnitch_common.convert.pairs import Pair
+
+    type RowEncoder = Callable[[Mapping[str, Any]], bytes | None]
+    type RecordEncoder = Callable[[Iterable[Any]], list[bytes]]
+
+_VARINT, _FIXED64, _BYTES = 0, 1, 2
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
+_MILLION: Final = 1_000_000
+_DOUBLE: Final = struct.Struct("<d")
+
+_CLASSES: Final[dict[Shape, tuple[type, ...]]] = {
+    Shape.UUID: (UUID, uuid.UUID),
+    Shape.MONEY: (decimal.Decimal,),
+    Shape.DECIMAL: (decimal.Decimal,),
+    Shape.DATE: (dt.date,),
+    Shape.TIME: (dt.datetime,),
+    Shape.BOOL: (bool,),
+    Shape.DOUBLE: (float,),
+    Shape.TEXTS: (list,),
+}
+"""What a row's attribute must be, exactly: a float may equal a Decimal that is remembered."""
+
+
+def build_row_encoder(name: str, pairs: Iterable[Pair]) -> RowEncoder:
+    """A function from a row's attributes to the bytes of its message.
+
+    It loads nothing, because it sees the attributes that are there. It returns None, or
+    raises KeyError, TypeError, ValueError or AttributeError, for a row that it does not
+    like; why is the slow way's to find out.
+    """
+    lines, names, pieces = [], {"join": b"".join}, []
+    for pair in pairs:
+        value = f"{pair.column}_"
+        piece = _piece(pair, value, names, native=True)
+        lines.append(f"{value} = row[{pair.column!r}]")
+        classes = _CLASSES.get(pair.shape)
+        if classes is not None:
+            wanted = " and ".join(f"{value}.__class__ is not {_named(c, names)}" for c in classes)
+            unset = f"{value} is not None and " if pair.nullable else ""
+            lines.append(f"if {unset}{wanted}: return None")
+        pieces.append(f"b'' if {value} is None else {piece}" if pair.nullable else piece)
+    lines.append(f"return join(({', '.join(pieces)},))")
+    return build_function(f"encode_row_{name}", "row", lines, names)
+
+
+def build_record_encoder(name: str, pairs: Iterable[Pair]) -> RecordEncoder:
+    """A function from records of message-ready scalars to the bytes of their messages.
+
+    The scalars are those of ``projection.py``, in the order of the pairs. It raises
+    ValueError for a value that no message can carry.
+    """
+    names: dict[str, Any] = {"join": b"".join}
+    values, pieces = [], []
+    for pair in pairs:
+        value = f"{pair.column}_"
+        piece = _piece(pair, value, names, native=False)
+        values.append(value)
+        pieces.append(f"b'' if {value} is None else {piece}" if pair.nullable else piece)
+    lines = [
+        "found = []",
+        "append = found.append",
+        f"for {', '.join(values)}, in records:",
+        f"    append(join(({', '.join(pieces)},)))",
+        "return found",
+    ]
+    return build_function(f"encode_records_{name}", "records", lines, names)
+
+
+def message_prefix(field: Any) -> Memo[int, bytes]:
+    """What stands before a message of some length in a field."""
+    tag = _tag(field, _BYTES)
+    return Memo(lambda length: tag + varint(length))
+
+
+def varint(number: int) -> bytes:
+    """A whole number as protobuf writes it: seven bits a byte, the lowest first."""
+    number &= (1 << 64) - 1
+    found = bytearray()
+    while number > 0x7F:  # noqa: PLR2004 - seven bits
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+def _tag(field: Any, kind: int) -> bytes:
+    return varint(field.number << 3 | kind)
+
+
+def _named(kind: type, names: dict[str, Any]) -> str:
+    name = f"{kind.__module__}_{kind.__name__}".replace(".", "_")
+    names[name] = kind
+    return name
+
+
+def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> str:
+    """The expression of a field's bytes, tag included.
+
+    Args:
+        pair: The column and the field.
+        value: The variable of the value, which is not None.
+        names: Takes the objects that the expression names.
+        native: Whether the value is the row's own, else a message-ready scalar.
+    """
+    field, made = pair.descriptor, f"{pair.column}_piece"
+    tag = _tag(field, _BYTES)
+    match pair.shape:
+        case Shape.UUID:
+            text = f"str({value})" if native else value
+            return f"{tag + bytes([36])!r} + {text}.encode()"
+        case Shape.TEXT:
+            names[made] = Memo(lambda length: tag + varint(length))
+            return f"{made}[len(text := {value}.encode())] + text"
+        case Shape.ENUM:
+            tag = _tag(field, _VARINT)
+            numbers = enum_numbers(pair.type, field)
+            names[made] = {member: tag + varint(number) for member, number in numbers.items()}
+        case Shape.BOOL:
+            names[made] = {flag: _tag(field, _VARINT) + bytes([flag]) for flag in (False, True)}
+        case Shape.DOUBLE:
+            names["double"] = _DOUBLE.pack
+            return f"{_tag(field, _FIXED64)!r} + double({value})"
+        case Shape.MONEY | Shape.DECIMAL:
+            write = to_money if pair.shape is Shape.MONEY else to_decimal
+            # What Decimal() makes of a text of the database is exact.
+            read = (lambda number: number) if native else decimal.Decimal
+            names[made] = Memo(lambda number: _message(tag, write(read(number))))
+        case Shape.DATE:
+            day = (lambda date: date) if native else _date_of_days
+            names[made] = Memo(lambda date: _message(tag, to_date(day(date))))
+        case Shape.TIME:
+            micros = _microseconds if native else _same
+            names[made] = lambda time: _message(tag, _timestamp(micros(time)))
+            return f"{made}({value})"
+        case Shape.TEXTS:
+            read_texts = _same if native else json.loads
+            names[made] = lambda texts: _texts(tag, read_texts(texts))
+            return f"{made}({value})"
+    return f"{made}[{value}]"
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _message(tag: bytes, message: Message) -> bytes:
+    payload = message.SerializeToString()
+    return tag + varint(len(payload)) + payload
+
+
+def _texts(tag: bytes, texts: list[str]) -> bytes:
+    encoded = [text.encode() for text in texts]
+    return b"".join(tag + varint(len(text)) + text for text in encoded)
+
+
+def _date_of_days(days: int) -> dt.date:
+    return dt.date.fromordinal(_EPOCH_DAY + days)
+
+
+def _microseconds(time: dt.datetime) -> int:
+    since = time - _EPOCH  # a TypeError for a naive one
+    return (since.days * 86400 + since.seconds) * _MILLION + since.microseconds
+
+
+def _timestamp(microseconds: int) -> Timestamp:
+    message = Timestamp()
+    message.seconds, rest = divmod(microseconds, _MILLION)
+    message.nanos = rest * 1000
+    return message
