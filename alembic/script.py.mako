@@ -17,7 +17,7 @@ The previous code sees: TODO
 #             stops using it.
 #
 # Each migration is a transaction that begins with
-#   SET LOCAL lock_timeout = '200ms'       or else its ALTER waits behind a long
+#   SET LOCAL lock_timeout = '100ms'       or else its ALTER waits behind a long
 #             transaction, and every read of the table waits behind the ALTER.
 #             `cartsnitch db upgrade` tries again until the lock is free.
 #   SET LOCAL statement_timeout = '60s'    or else a scan holds its lock for long.

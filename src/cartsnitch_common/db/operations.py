@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LIMITS", "PatientPostgresql"]
 
-LIMITS: Final = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '60s'"
+LIMITS: Final = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '60s'"
 """What each transaction of a migration begins with. A lock not granted is tried for again."""
 
 _OPTION: Final = "cartsnitch_migrations"  # of context.configure, in alembic/env.py
