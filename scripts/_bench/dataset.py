@@ -86,6 +86,24 @@ def fill_prices(connection: Connection, rows: int, *, products: int) -> None:
     vacuum(connection, "price_history", "current_prices")
 
 
+def ready_prices(rows: int, *, existing: int, products: int) -> str:
+    """SQL of a temporary table ``ready`` with prices that come after those that are there.
+
+    They are of no receipt: the lines that their foreign key would ask for are not stored.
+    """
+    values = prices(rows, products=products, first=existing + 1, span=existing)
+    return (
+        f"CREATE TEMP TABLE ready ({PRICE_COLUMNS}) AS {values};"
+        " UPDATE ready SET source = 'catalog', purchase_item_id = NULL; ANALYZE ready"
+    )
+
+
+def ready_products(count: int, *, existing: int) -> str:
+    """SQL of a temporary table ``ready`` with products that are not there yet."""
+    values = products(count, first=existing)
+    return f"CREATE TEMP TABLE ready ({PRODUCT_COLUMNS}) AS {values}; ANALYZE ready"
+
+
 def vacuum(connection: Connection, *tables: str) -> None:
     """Bring statistics and visibility up to date, as autovacuum does after a while."""
     for table in tables:

@@ -6,7 +6,7 @@ import datetime as dt
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
-from _bench.dataset import LAST_DAY, PRICE_COLUMNS, prices
+from _bench.dataset import LAST_DAY, PRICE_COLUMNS, ready_prices
 from _bench.scale.timing import Table, milliseconds, rolled_back, seconds, sizes, write_cost
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def growth(databases: Mapping[int, Connection], *, products: int) -> None:
     disk.show()
 
     for rows, connection in databases.items():
-        make_ready(connection, existing=rows, products=products)
+        connection.execute(ready_prices(READY, existing=rows, products=products))
     times = Table("Times in ms", "", *columns)
     work: tuple[tuple[Measure, tuple[str, ...]], ...] = (
         (reads, ("`SELECT 1`", "latest price", f"page of {PAGE}", "twenty latest, one LATERAL")),
@@ -132,19 +132,6 @@ def maintenance(connection: Connection) -> list[float]:
         seconds(lambda: connection.execute("VACUUM price_history")) * 1000,
         seconds(lambda: connection.execute("ANALYZE price_history")) * 1000,
     ]
-
-
-def make_ready(connection: Connection, *, existing: int, products: int) -> None:
-    """A temporary table ``ready`` of prices that come after those that are there.
-
-    They are of no receipt: the lines that their foreign key would ask for are not stored.
-    """
-    connection.execute(
-        f"CREATE TEMP TABLE ready ({PRICE_COLUMNS}) AS"
-        f" {prices(READY, products=products, first=existing + 1, span=existing)}"
-    )
-    connection.execute("UPDATE ready SET source = 'catalog', purchase_item_id = NULL")
-    connection.execute("ANALYZE ready")
 
 
 def writes(connection: Connection, *, table: str = "price_history") -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from _bench.dataset import PRODUCT_COLUMNS, products
+from _bench.dataset import PRODUCT_COLUMNS, ready_products
 from _bench.scale.timing import (
     Table,
     execute,
@@ -92,9 +92,7 @@ def _codes(connection: Connection) -> list[float]:
 
 
 def _writing(connection: Connection, count: int) -> list[float]:
-    connection.execute(
-        f"CREATE TEMP TABLE ready ({PRODUCT_COLUMNS}) AS {products(_NEW, first=count)}"
-    )
+    connection.execute(ready_products(_NEW, existing=count))
     found = []
     triggers = "ALTER TABLE normalized_products {} TRIGGER USER"
     for helpers in (

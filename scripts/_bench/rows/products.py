@@ -1,0 +1,197 @@
+"""Products by code and by name, against the least there is and against plain Python."""
+
+from __future__ import annotations
+
+import random
+import re
+from decimal import Decimal
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from _bench.comparison import Comparison, Direction, Sides
+from _bench.databases import open_driver, open_session, product_database
+from cartsnitch_common.db.queries.product_codes import find_product_by_code, find_products_by_codes
+from cartsnitch_common.db.queries.product_names import find_products_by_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    import asyncpg
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from _bench.comparison import Work
+    from _bench.world import World
+
+MANY: Final = 1_000_000
+FEW: Final = 10_000
+
+_CALLS: Final = 200
+_LEAST: Final = Decimal("0.5")
+
+
+async def _codes(world: World, count: int) -> list[str]:
+    async with open_driver(await product_database(world, count)) as driver:
+        rows = await driver.fetch(
+            "SELECT upc_variants ->> 0 FROM normalized_products"
+            " ORDER BY hashtext(id::text) LIMIT 2000"
+        )
+    return [row[0] for row in rows]
+
+
+def _finding(session: AsyncSession, codes: Iterator[str]) -> Work:
+    async def run() -> None:
+        for code in islice(codes, _CALLS):
+            if await find_product_by_code(session, code) is None:
+                raise LookupError(code)
+
+    return run
+
+
+async def _code_against_nothing(world: World) -> AsyncIterator[Sides]:
+    codes = cycle(await _codes(world, MANY))
+    statement = text("SELECT 1")
+    async with open_session(await product_database(world, MANY)) as session:
+
+        async def nothing() -> None:
+            for _ in range(_CALLS):
+                await session.scalar(statement)
+
+        yield Sides(ours=_finding(session, codes), rival=nothing, units=_CALLS)
+
+
+async def _code_against_few(world: World) -> AsyncIterator[Sides]:
+    many, few = cycle(await _codes(world, MANY)), cycle(await _codes(world, FEW))
+    async with (
+        open_session(await product_database(world, MANY)) as large,
+        open_session(await product_database(world, FEW)) as small,
+    ):
+        yield Sides(ours=_finding(large, many), rival=_finding(small, few), units=_CALLS)
+
+
+async def _codes_together(world: World) -> AsyncIterator[Sides]:
+    codes = (await _codes(world, MANY))[:_CALLS]
+    batches = [codes[i : i + 20] for i in range(0, _CALLS, 20)]
+    async with open_session(await product_database(world, MANY)) as session:
+
+        async def together() -> None:
+            for batch in batches:
+                await find_products_by_codes(session, batch)
+
+        yield Sides(ours=together, rival=_finding(session, cycle(codes)), units=len(batches))
+
+
+class _Scan:
+    """Reads every product and scores it: what needs no table and no index beside the products.
+
+    Its words are those of ``product_name_tokens``, for the texts of this data set: it
+    knows their ways of writing only, which makes it faster than a general one.
+    """
+
+    _UNIT: Final = re.compile(r"([0-9]) (floz|oz|lb|kg|g|ml|l|gal|qt|pt|ct)\b")
+
+    def __init__(self, driver: asyncpg.Connection) -> None:
+        self._driver = driver
+
+    async def best(self, line: str) -> Decimal | None:
+        """The best score of a line; None without one of at least a half."""
+        wanted = self._words(line)
+        size, best = len(wanted), 0.0
+        words, shared_by = self._words, wanted.intersection
+        for row in await self._driver.fetch(
+            "SELECT id, concat_ws(' ', brand, canonical_name, size, size_unit)"
+            "  FROM normalized_products"
+        ):
+            found = words(row[1])
+            shared = len(shared_by(found))
+            score = shared / (size + len(found) - shared)
+            if score > best:  # noqa: PLR1730 - a call of max would be slower
+                best = score
+        # As the database does: cut to four decimal places. The float is exact enough for it.
+        return Decimal(int(best * 10_000 + 1e-9)).scaleb(-4) if best >= _LEAST else None
+
+    def _words(self, line: str) -> set[str]:
+        plain = line.lower().replace("fl oz", "floz").replace("variety pack", "variety ct")
+        return set(self._UNIT.sub(r"\1\2", plain).split())
+
+
+async def _lines(driver: asyncpg.Connection, count: int) -> list[str]:
+    """Lines as receipts print them: in capitals, a word left out, another order."""
+    rows = await driver.fetch(
+        "SELECT canonical_name FROM normalized_products ORDER BY hashtext(id::text) LIMIT $1", count
+    )
+    chance = random.Random(4)  # noqa: S311 - the same lines in each run
+    lines = []
+    for row in rows:
+        words = row[0].upper().split(" ")
+        words.pop(chance.randrange(min(3, len(words) - 1)))
+        lines.append(" ".join(words))
+    return lines
+
+
+def _name_against_scan(count: int, lines: int) -> Callable[[World], AsyncIterator[Sides]]:
+    async def prepare(world: World) -> AsyncIterator[Sides]:
+        settings = await product_database(world, count)
+        async with open_session(settings) as session, open_driver(settings) as driver:
+            scan = _Scan(driver)
+            asked = await _lines(driver, lines)
+
+            async def ours() -> list[Decimal | None]:
+                found = [await find_products_by_name(session, line, limit=1) for line in asked]
+                return [matches[0].score if matches else None for matches in found]
+
+            async def rival() -> list[Decimal | None]:
+                return [await scan.best(line) for line in asked]
+
+            if (mine := await ours()) != (theirs := await rival()):
+                message = f"the best scores differ: {mine} and {theirs}"
+                raise AssertionError(message)
+            yield Sides(ours=ours, rival=rival, units=lines)
+
+    return prepare
+
+
+ROWS = (
+    Comparison(
+        name="product by UPC among 1 million",
+        rival="SELECT 1 on the same session",
+        goal=2,
+        direction=Direction.AT_MOST,
+        prepare=_code_against_nothing,
+        note="the code is checked, looked up in every spelling, and its row made an object",
+    ),
+    Comparison(
+        name="product by UPC among 1 million",
+        rival="itself among 10,000",
+        goal=1.5,
+        direction=Direction.AT_MOST,
+        prepare=_code_against_few,
+        note="each call asks for another code",
+    ),
+    Comparison(
+        name="the products of 20 UPCs among 1 million, one statement",
+        rival="one by one",
+        goal=None,
+        direction=Direction.TIMES_AS_FAST,
+        prepare=_codes_together,
+    ),
+    Comparison(
+        name="product by name among 10,000",
+        rival="reading all and scoring in Python",
+        goal=500,
+        direction=Direction.TIMES_AS_FAST,
+        prepare=_name_against_scan(10_000, 10),
+        rounds=5,
+        note="lines with a word left out; both sides must find the same best scores",
+    ),
+    Comparison(
+        name="product by name among 100,000",
+        rival="reading all and scoring in Python",
+        goal=1500,
+        direction=Direction.TIMES_AS_FAST,
+        prepare=_name_against_scan(100_000, 5),
+        rounds=5,
+        note="lines with a word left out; both sides must find the same best scores",
+    ),
+)
