@@ -21,7 +21,7 @@ from cartsnitch_common.convert.price import PRICE_OBSERVATION
 from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM
 from cartsnitch_common.db import models
 from cartsnitch_common.db.queries.purchases import with_items
-from cartsnitch_common.db.queries.recording import find_parents, insert_purchase
+from cartsnitch_common.db.queries.recording import insert_purchase
 from cartsnitch_common.errors import (
     ConstraintViolationError,
     InvalidFieldError,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from cartsnitch.purchase.v1 import PurchaseItem
     from cartsnitch_common.constants import StoreSlug
-    from cartsnitch_common.db.queries.recording import Parents, PriceBefore
+    from cartsnitch_common.db.queries.recording import Inserted, PriceBefore
     from cartsnitch_common.events.outbox import SharedContext
     from cartsnitch_common.recording.events import Match
 
@@ -141,20 +141,14 @@ async def record_purchase(
         if values["normalized_product_id"] is not None and values["quantity"] > 0
     ]
     prices = [PRICE_OBSERVATION.values(observation) for observation in observations]
-    parents = await find_parents(
-        session,
-        store_id=row["store_id"],
-        location_id=row["store_location_id"],
-        product_ids=sorted({values["normalized_product_id"] for values in items} - {None}),
-    )
-    store = _check_parents(purchase, items, parents)
     try:
-        before = await insert_purchase(session, row, items, prices)
+        inserted = await insert_purchase(session, row, items, prices)
     except ConstraintViolationError as error:
         if error.constraint == _USER_KEY:
             raise NotFoundError(User.DESCRIPTOR.full_name, "user_id") from None
         raise
-    if before is None:
+    store = _check_parents(items, inserted)
+    if not inserted.is_new:
         return RecordedPurchase(purchase=await _recorded(session, purchase), is_new=False)
     events = events_of(purchase, store, observations, matches or {})
     await outbox.enqueue_all(session, events, service=Service.RECEIPTWITNESS, **context)
@@ -162,7 +156,7 @@ async def record_purchase(
         purchase=purchase,
         is_new=True,
         observations=tuple(observations),
-        deltas=tuple(_delta(price, before[price["id"]]) for price in prices),
+        deltas=tuple(_delta(price, inserted.before[price["id"]]) for price in prices),
     )
 
 
@@ -199,17 +193,16 @@ def _rows(purchase: Purchase) -> tuple[Row, list[Row]]:
     return PURCHASE.values(purchase), items
 
 
-def _check_parents(purchase: Purchase, items: Sequence[Row], parents: Parents) -> StoreSlug:
-    if parents.store is None:
+def _check_parents(items: Sequence[Row], inserted: Inserted) -> StoreSlug:
+    if inserted.store is None:
         raise NotFoundError(Store.DESCRIPTOR.full_name, "store_id")
-    if purchase.HasField("store_location_id") and not parents.has_location:
+    if not inserted.has_location:
         raise NotFoundError(StoreLocation.DESCRIPTOR.full_name, "store_location_id")
     for index, values in enumerate(items):
-        product = values["normalized_product_id"]
-        if product is not None and product not in parents.products:
+        if values["normalized_product_id"] in inserted.missing_products:
             path = f"items[{index}].normalized_product_id"
             raise NotFoundError(NormalizedProduct.DESCRIPTOR.full_name, path)
-    return parents.store
+    return inserted.store
 
 
 # -- prices --------------------------------------------------------------------

@@ -16,13 +16,13 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    any_,
     bindparam,
     column,
     exists,
     func,
     insert,
     literal_column,
+    or_,
     select,
     true,
 )
@@ -44,27 +44,12 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Select, TableValuedAlias
+    from sqlalchemy import CTE, Select, TableValuedAlias
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from cartsnitch_common.constants import StoreSlug
 
     type Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parents:
-    """What a purchase refers to, as far as it is there.
-
-    Attributes:
-        store: Which retailer the store is; None: there is no such store.
-        has_location: Whether the shop is one of the store's.
-        products: The products that are there.
-    """
-
-    store: StoreSlug | None
-    has_location: bool
-    products: frozenset[uuid.UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,33 +65,34 @@ class PriceBefore:
     date: dt.date | None
 
 
-async def find_parents(
-    session: AsyncSession,
-    *,
-    store_id: uuid.UUID,
-    location_id: uuid.UUID | None,
-    product_ids: Sequence[uuid.UUID],
-) -> Parents:
-    """Look up in one statement what a purchase refers to, but for the user.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inserted:
+    """What became of the rows of a purchase.
 
-    Who records purchases has no right on users: a user who does not exist is found by
-    the foreign key.
+    Attributes:
+        store: Which retailer the store is; None: there is no such store.
+        has_location: Whether the shop is one of the store's, or none is named.
+        missing_products: The products that are named and are not there.
+        is_new: Whether it was written. If not, though every parent is there, the receipt
+            is recorded already.
+        before: What each price was before, by its id.
     """
-    parameters = {
-        "store_id": store_id,
-        "location_id": location_id,
-        "product_ids": list(product_ids),
-    }
-    row = (await session.execute(_parents(), parameters)).one()
-    return Parents(store=row.store, has_location=row.has_location, products=frozenset(row.products))
+
+    store: StoreSlug | None
+    has_location: bool
+    missing_products: frozenset[uuid.UUID]
+    is_new: bool
+    before: dict[uuid.UUID, PriceBefore]
 
 
 async def insert_purchase(
     session: AsyncSession, purchase: Row, items: Sequence[Row], prices: Sequence[Row]
-) -> dict[uuid.UUID, PriceBefore] | None:
+) -> Inserted:
     """Write a purchase, its items and its prices in one statement, once.
 
-    A second transaction that writes the same receipt waits for the end of the first.
+    Nothing is written where a parent is missing, or the receipt is recorded already. A
+    second transaction that writes the same receipt waits for the end of the first. The
+    user is not looked up: who records purchases has no right on users.
 
     Args:
         session: A session on PostgreSQL.
@@ -114,25 +100,26 @@ async def insert_purchase(
         items: The columns of ``purchase_items``, for each line.
         prices: The columns of ``price_history``, for each line that shows a price.
 
-    Returns:
-        What the price was before, by the id of each price; None, and nothing is
-        written, when the receipt is recorded already.
-
     Raises:
-        ConstraintViolationError: A parent is missing.
+        ConstraintViolationError: The user does not exist.
     """
     parameters = {f"new_{name}": value for name, value in purchase.items()}
-    rows = await session.execute(
+    found = await session.execute(
         _insert(), {**parameters, "items": _as_json(items), "prices": _as_json(prices)}
     )
-    found = rows.all()
-    if not found:
-        return None
-    return {
-        row.price_id: PriceBefore(price=row.regular_price, date=row.observed_date)
-        for row in found
-        if row.price_id is not None
-    }
+    rows = found.all()
+    first = rows[0]
+    return Inserted(
+        store=first.store,
+        has_location=first.has_location,
+        missing_products=frozenset(first.missing_products),
+        is_new=first.purchase_id is not None,
+        before={
+            row.price_id: PriceBefore(price=row.regular_price, date=row.observed_date)
+            for row in rows
+            if row.price_id is not None
+        },
+    )
 
 
 def _as_json(rows: Sequence[Row]) -> str:
@@ -141,33 +128,29 @@ def _as_json(rows: Sequence[Row]) -> str:
 
 
 @cache
-def _parents() -> Select[Any]:
-    store = bindparam("store_id", type_=Uuid)
-    product_ids = bindparam("product_ids", type_=ARRAY(Uuid))
-    location = select(StoreLocation.id).where(
-        StoreLocation.id == bindparam("location_id", type_=Uuid), StoreLocation.store_id == store
-    )
-    products = select(NormalizedProduct.id).where(NormalizedProduct.id == any_(product_ids))
-    return select(
-        select(Store.slug).where(Store.id == store).scalar_subquery().label("store"),
-        exists(location).label("has_location"),
-        func.array(products.scalar_subquery(), type_=ARRAY(Uuid)).label("products"),
-    )
-
-
-@cache
 def _insert() -> Select[Any]:
     """One statement: a foreign key is checked at its end, when parent and child are there."""
     purchases, lines, history = map(_table, (Purchase, PurchaseItem, PriceHistory))
+    new = {c.name: bindparam(f"new_{c.name}", type_=c.type) for c in purchases.c}
+    items = select(_rows("items", lines)).cte("items")
+    prices = select(_rows("prices", history)).cte("prices")
+    parents = _parents(new["store_id"], new["store_location_id"], items)
     recorded = (
         insert_or_not(purchases)
-        .values({c.name: bindparam(f"new_{c.name}", type_=c.type) for c in purchases.c})
+        .from_select(
+            list(new),
+            select(*new.values())
+            .select_from(parents)
+            .where(
+                parents.c.store.is_not(None),
+                parents.c.has_location,
+                func.cardinality(parents.c.missing_products) == literal_column("0"),
+            ),
+        )
         .on_conflict_do_nothing(index_elements=["store_id", "receipt_id"])
         .returning(purchases.c.id)
         .cte("recorded")
     )
-    items = _rows("items", lines)
-    prices = select(_rows("prices", history)).cte("prices")
     is_new = exists(select(recorded.c.id))
     old = history.alias("old")
     before = (
@@ -182,17 +165,44 @@ def _insert() -> Select[Any]:
         .lateral("before")
     )
     return (
-        select(prices.c.id.label("price_id"), before.c.regular_price, before.c.observed_date)
-        .select_from(recorded)
-        .outerjoin(prices, true())
+        select(
+            parents,
+            recorded.c.id.label("purchase_id"),
+            prices.c.id.label("price_id"),
+            before.c.regular_price,
+            before.c.observed_date,
+        )
+        .select_from(parents)
+        .outerjoin(recorded, true())
+        .outerjoin(prices, recorded.c.id.is_not(None))
         .outerjoin(before, true())
         .add_cte(
-            insert(lines).from_select(list(lines.c.keys()), select(items).where(is_new)).cte("i"),
+            insert(lines)
+            .from_select(lines.c.keys(), select(items).where(is_new))
+            .cte("inserted_items"),
             insert(history)
-            .from_select(list(history.c.keys()), select(prices).where(is_new))
-            .cte("p"),
+            .from_select(history.c.keys(), select(prices).where(is_new))
+            .cte("inserted_prices"),
         )
     )
+
+
+def _parents(store_id: Any, location_id: Any, items: CTE) -> CTE:
+    """What a purchase refers to, as far as it is there: one row."""
+    at_store = exists(
+        select(StoreLocation.id).where(
+            StoreLocation.id == location_id, StoreLocation.store_id == store_id
+        )
+    )
+    product_id = items.c.normalized_product_id
+    missing = select(product_id).where(
+        product_id.is_not(None), ~exists().where(NormalizedProduct.id == product_id)
+    )
+    return select(
+        select(Store.slug).where(Store.id == store_id).scalar_subquery().label("store"),
+        or_(location_id.is_(None), at_store).label("has_location"),
+        func.array(missing.scalar_subquery(), type_=ARRAY(Uuid)).label("missing_products"),
+    ).cte("parents")
 
 
 def _rows(name: str, table: Table) -> TableValuedAlias:
