@@ -17,7 +17,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine
+from sqlalchemy import Connection, Engine, NullPool, Pool, QueuePool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -28,15 +28,17 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, sessionmaker
 
 from cartsnitch_common.db.engine_events import (
+    READ_ONLY,
     AsyncPool,
     SyncPool,
     begin_with,
+    forget_after_fork,
     in_autocommit,
     leave_lost_servers,
     raise_ours,
 )
 from cartsnitch_common.db.failures import connection_failure
-from cartsnitch_common.db.url import SETTING, asyncpg_address, psycopg_address
+from cartsnitch_common.db.url import REPLICA_SETTING, SETTING, asyncpg_address, psycopg_address
 from cartsnitch_common.errors import DatabaseError, ServerUnavailableError, ServerVersionError
 
 if TYPE_CHECKING:
@@ -68,38 +70,44 @@ _CONNECT_ERRORS: Final = (
 )
 
 
-def async_engine(settings: Settings, *, driver_errors: bool = False, **options: Any) -> AsyncEngine:
+def async_engine(
+    settings: Settings, *, replica: bool = False, driver_errors: bool = False, **options: Any
+) -> AsyncEngine:
     """An engine on asyncpg. Connects when it is first used.
 
     Args:
         settings: Address, pool size, timeouts and the service's name.
+        replica: Use the server of CARTSNITCH_DATABASE_REPLICA_URL, and only to read.
         driver_errors: Leave SQLAlchemy's and the driver's errors as they are.
         **options: Passed on to ``create_async_engine``; they win.
 
     Raises:
-        SettingError: CARTSNITCH_DATABASE_URL is not set or cannot be read.
+        SettingError: The setting of the URL is not set or cannot be read.
     """
-    address = asyncpg_address(settings)
-    options.setdefault("poolclass", AsyncPool)
+    address = asyncpg_address(settings, replica=replica)
+    options = _defaults(AsyncPool, replica=replica) | options
     engine = create_async_engine(address.url, **_options(settings, address, options))
     # asyncpg has set the time zone while it connected.
     _prepare(engine.sync_engine, _local_timeout(settings), driver_errors=driver_errors)
     return engine
 
 
-def sync_engine(settings: Settings, *, driver_errors: bool = False, **options: Any) -> Engine:
+def sync_engine(
+    settings: Settings, *, replica: bool = False, driver_errors: bool = False, **options: Any
+) -> Engine:
     """An engine on psycopg. Connects when it is first used.
 
     Args:
         settings: Address, pool size, timeouts and the service's name.
+        replica: Use the server of CARTSNITCH_DATABASE_REPLICA_URL, and only to read.
         driver_errors: Leave SQLAlchemy's and the driver's errors as they are.
         **options: Passed on to ``create_engine``; they win.
 
     Raises:
-        SettingError: CARTSNITCH_DATABASE_URL is not set or cannot be read.
+        SettingError: The setting of the URL is not set or cannot be read.
     """
-    address = psycopg_address(settings)
-    options.setdefault("poolclass", SyncPool)
+    address = psycopg_address(settings, replica=replica)
+    options = _defaults(SyncPool, replica=replica) | options
     engine = create_engine(address.url, **_options(settings, address, options))
     # libpq can set it only by `options`, which PgBouncer refuses before 1.20.
     at_begin = f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}"
@@ -117,25 +125,25 @@ def sync_sessions(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine, expire_on_commit=False)
 
 
-async def check_database(settings: Settings) -> str:
-    """Make sure that the database can be used.
+async def check_database(settings: Settings, *, replica: bool = False) -> str:
+    """Make sure that the database, or its replica, can be used.
 
     Returns:
         The server's version, such as ``18.6``.
 
     Raises:
-        SettingError: CARTSNITCH_DATABASE_URL is not set or cannot be read.
+        SettingError: The setting of the URL is not set or cannot be read.
         ServerUnavailableError: it cannot be reached or refuses the login.
         ServerVersionError: it is older than PostgreSQL 15.
     """
-    engine = async_engine(settings, poolclass=NullPool)
+    engine = async_engine(settings, replica=replica, poolclass=NullPool)
     try:
         # The driver's timeout ends at the login; what comes after can hang too.
         async with asyncio.timeout(settings.database_connect_timeout), engine.connect() as checked:
             return _supported_version(checked.sync_connection)
     except _CONNECT_ERRORS as error:
         reason = connection_failure(error)
-    raise ServerUnavailableError(SETTING, reason)
+    raise ServerUnavailableError(REPLICA_SETTING if replica else SETTING, reason)
 
 
 def check_database_sync(settings: Settings) -> str:
@@ -147,6 +155,10 @@ def check_database_sync(settings: Settings) -> str:
     except _CONNECT_ERRORS as error:
         reason = connection_failure(error)
     raise ServerUnavailableError(SETTING, reason)
+
+
+def _defaults(pool: type[Pool], *, replica: bool) -> dict[str, Any]:
+    return {"poolclass": pool} | ({"execution_options": {READ_ONLY: True}} if replica else {})
 
 
 def _options(settings: Settings, address: DriverAddress, given: dict[str, Any]) -> dict[str, Any]:
@@ -170,6 +182,7 @@ def _local_timeout(settings: Settings) -> str:
 
 
 def _prepare(engine: Engine, at_begin: str, *, driver_errors: bool) -> None:
+    forget_after_fork(engine)
     leave_lost_servers(engine)
     if not driver_errors:
         raise_ours(engine)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 import asyncpg
 import psycopg
@@ -30,6 +33,9 @@ _NOT_CONNECTED: Final = (
     asyncpg.InternalClientError,
     psycopg.Error,
 )
+
+
+_ENGINES: Final[WeakSet[Engine]] = WeakSet()
 
 
 class SyncPool(QueuePool):
@@ -100,6 +106,15 @@ def leave_lost_servers(engine: Engine) -> None:
             context.is_disconnect = True
 
 
+def forget_after_fork(engine: Engine) -> None:
+    """Let a forked process begin with an empty pool.
+
+    With the parent's connections both would write into one stream of bytes.
+    """
+    _hold_at_fork()
+    _ENGINES.add(engine)
+
+
 def begin_with(engine: Engine, statements: str) -> None:
     """Run statements at the begin of each transaction; nothing is set for the session."""
 
@@ -107,6 +122,15 @@ def begin_with(engine: Engine, statements: str) -> None:
     def begin(connection: Connection) -> None:
         if not in_autocommit(connection):
             connection.exec_driver_sql(statements)
+
+
+@cache
+def _hold_at_fork() -> None:
+    def forget() -> None:
+        for engine in _ENGINES:
+            engine.dispose(close=False)  # they are the parent's to close
+
+    os.register_at_fork(after_in_child=forget)
 
 
 def _checked_out(connect: Callable[[], PoolProxiedConnection]) -> PoolProxiedConnection:
