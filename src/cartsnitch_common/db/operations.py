@@ -96,7 +96,7 @@ class PatientPostgresql(PostgresqlImpl):
     def create_index(self, index: Index, **kw: Any) -> None:
         """Make an index; a concurrent one may have been begun by a run that was killed."""
         ours = self.context_opts.get(_OPTION) and index.kwargs.get("postgresql_concurrently")
-        if not ours or self.connection is None:
+        if not ours or self.as_sql or self.connection is None:
             super().create_index(index, **kw)
             return
         with _without_limits(self.connection):
