@@ -14,7 +14,9 @@ The previous code sees: TODO
 #             CHECKs as NOT VALID. Nothing that the previous code uses goes away.
 #   migrate   fill and validate, in batches, while both codes run.
 #   contract  drop what no running code uses any more; never in the release that
-#             stops using it.
+#             stops using it. It says which heads still live without it, and
+#             versions that know no such head refuse to start:
+#               serves = "0014_the_first_head_whose_code_does_not_use_it"
 #
 # Each migration is a transaction that begins with
 #   SET LOCAL lock_timeout = '100ms'       or else its ALTER waits behind a long

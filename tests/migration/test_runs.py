@@ -1,7 +1,7 @@
+"""Runs of migrations: from nothing to the head and back, several at once, and what stops them."""
+
 from __future__ import annotations
 
-import ast
-import json
 import re
 import subprocess
 import sys
@@ -18,58 +18,11 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.migrate import MigrationError
-from cartsnitch_common.db.operations import LIMITS
-from cartsnitch_common.db.revisions import alembic_config, scripts_folder
+from cartsnitch_common.db.revisions import alembic_config, scripts_folder, status_of
 from tests.catalog import catalog, tables
+from tests.migration.conftest import History
 
-SCRIPTS = sorted(path for path in (scripts_folder() / "versions").glob("*.py"))
-IDS = [path.stem for path in SCRIPTS]
-
-# Waits for a line on stdin when it is ready, so that all begin at once.
-RUNNER = """
-import json, sys
-from cartsnitch_common.config import Settings
-from cartsnitch_common.db import migrate
-settings = Settings.load()
-print("ready", flush=True)
-sys.stdin.readline()
-result = migrate.upgrade(settings)
-print(json.dumps([result.after, [done.id for done in result.applied]]))
-"""
-
-
-@pytest.fixture
-def empty(empty_database: str) -> Settings:
-    return Settings.load(database_url=empty_database)
-
-
-def test_there_is_one_head() -> None:
-    """The history is a line; whoever adds a migration adds it to its end."""
-    assert migrate.heads() == (IDS[-1],)
-
-
-@pytest.mark.parametrize("path", SCRIPTS, ids=IDS)
-def test_a_migration_tells_what_an_operator_must_know(path: Path) -> None:
-    """Each has an id that fits the version table and says what, why, phase and for whom."""
-    assert re.fullmatch(r"\d{4}_[a-z_]+", path.stem)
-    assert len(path.stem) <= 32
-    text = path.read_text()
-    title, header = (ast.get_docstring(ast.parse(text)) or "").split("\n", 1)
-    assert re.fullmatch(r"[A-Z].*\.", title)
-    assert re.search(
-        r"^What: .*^Why: .*^Phase: (expand|migrate|contract)\.$", header, re.MULTILINE | re.DOTALL
-    )
-    assert re.search(r"^The previous code sees: .*\.$", header, re.MULTILINE)
-    assert f'revision = "{path.stem}"' in text
-    # A model or a constant that changes must not change history.
-    assert "cartsnitch_common" not in text
-
-
-def test_the_template_carries_the_rules() -> None:
-    """Whoever writes a migration meets the lock and statement limits and the three phases."""
-    text = (scripts_folder() / "script.py.mako").read_text()
-    for rule in (*LIMITS.split("; "), "expand", "migrate", "contract", "CONCURRENTLY"):
-        assert rule in text or rule.lower() in text, rule
+IDS = [revision.id for revision in status_of(None).pending]
 
 
 def test_up_down_and_up_again(empty: Settings, empty_database: str) -> None:
@@ -102,31 +55,20 @@ def test_an_upgrade_at_head_does_nothing(database: str) -> None:
     assert (result.before, result.after, result.applied) == (IDS[-1], IDS[-1], ())
 
 
-def test_eight_upgrades_at_once_apply_each_migration_once(empty_database: str) -> None:
+def test_eight_upgrades_at_once_apply_each_migration_once(
+    history: History, empty_database: str
+) -> None:
     """Eight replicas that start together all succeed, and share the work without repeating it."""
-    runners = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", RUNNER],
-            env={"CARTSNITCH_DATABASE_URL": empty_database, "PYTHONPATH": ":".join(sys.path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
+    runners = [history.start(empty_database) for _ in range(8)]
     try:
         for runner in runners:
-            assert runner.stdout is not None
-            assert runner.stdout.readline() == "ready\n"
+            runner.wait_until_ready()
         for runner in runners:
-            assert runner.stdin is not None
-            runner.stdin.write("go\n")
-            runner.stdin.flush()
-        answers = [json.loads(runner.communicate(timeout=60)[0]) for runner in runners]
+            runner.go()
+        answers = [runner.answer() for runner in runners]
     finally:
         for runner in runners:
             runner.kill()
-            runner.communicate()
     assert [after for after, _ in answers] == [IDS[-1]] * 8
     assert sorted(revision for _, applied in answers for revision in applied) == IDS
 
@@ -155,44 +97,6 @@ def test_other_programs_in_the_database_are_left_alone(
         assert connection.execute("SELECT * FROM alembic_version").fetchall() == [
             ("0001_of_others",)
         ]
-
-
-def test_a_migration_waits_without_stopping_writers(empty: Settings, empty_database: str) -> None:
-    """Behind a transaction of seconds, nobody else waits as long: the migration gives way."""
-    migrate.upgrade(empty, "0001_stores")
-    waits: list[float] = []
-    done = threading.Event()
-
-    def write() -> None:
-        with psycopg.connect(empty_database) as connection:
-            while not done.wait(0.02):
-                start = time.monotonic()
-                connection.execute("UPDATE stores SET name = name")
-                connection.commit()
-                waits.append(time.monotonic() - start)
-
-    def hold() -> None:
-        with psycopg.connect(empty_database) as connection:
-            connection.execute("LOCK TABLE stores IN ROW EXCLUSIVE MODE")
-            held.set()
-            time.sleep(2.5)
-
-    held = threading.Event()
-    threads = [threading.Thread(target=write), threading.Thread(target=hold)]
-    for thread in threads:
-        thread.start()
-    try:
-        assert held.wait(10)
-        start = time.monotonic()
-        result = migrate.upgrade(empty)
-        took = time.monotonic() - start
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert result.after == IDS[-1]
-    assert took > 1.5, "the migration did not have to wait: the test tests nothing"
-    assert max(waits) < 1.5
 
 
 def test_a_lock_that_never_comes_free_ends_the_run(
