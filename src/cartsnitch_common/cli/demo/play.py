@@ -51,7 +51,7 @@ _PREFIX: Final = "demo-"
 """The demonstration's consumer groups stand beside those of real services."""
 
 _CONSUMERS: Final = (
-    (Service.RECEIPTWITNESS, ReceiptsIngested, services.record_prices),
+    (Service.RECEIPTWITNESS, ReceiptsIngested, services.note_sync),
     (Service.STICKERSHOCK, PricesUpdated, services.detect_increases),
     (Service.SHRINKRAY, ProductsNormalized, services.detect_shrinking),
 )

@@ -6,10 +6,11 @@ ask PricingService and PurchaseService for what is not theirs; here they read it
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cartsnitch.event.v1 import (
@@ -20,88 +21,42 @@ from cartsnitch.event.v1 import (
     ReceiptsIngested,
     ShrinkflationDetected,
 )
-from cartsnitch_common.constants import PriceSource, Service
+from cartsnitch_common.constants import Service
 from cartsnitch_common.contract.scalars import from_date, from_money, to_date, to_decimal, to_money
 from cartsnitch_common.convert import to_message
 from cartsnitch_common.db import models
+from cartsnitch_common.db.queries.prices import latest_price
 from cartsnitch_common.events import outbox
 from cartsnitch_common.values.ids import new_uuid, parse_uuid
 from cartsnitch_common.values.sizes import parse_size
 
 if TYPE_CHECKING:
-    import datetime as dt
     import uuid
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from cartsnitch.pricing.v1 import PriceObservation
     from cartsnitch_common.events import Event
 
+_DAY = dt.timedelta(days=1)
 _PRICE_STEP = decimal.Decimal("0.0001")
 
 
-# -- ReceiptWitness: prices ----------------------------------------------------
+# -- ReceiptWitness: accounts --------------------------------------------------
 
 
-async def record_prices(event: Event[ReceiptsIngested], session: AsyncSession) -> None:
-    """Write a price observation for each matched line that was bought, and say so."""
-    purchase_ids = [parse_uuid(receipt.purchase_id) for receipt in event.payload.receipts]
-    lines = await session.execute(
-        select(models.PurchaseItem, models.Purchase.purchase_date)
-        .join(models.Purchase, models.Purchase.id == models.PurchaseItem.purchase_id)
+async def note_sync(event: Event[ReceiptsIngested], session: AsyncSession) -> None:
+    """Note on the account at the store, if the user has one, that it was read."""
+    account = models.UserStoreAccount
+    await session.execute(
+        update(account)
         .where(
-            models.Purchase.id.in_(purchase_ids),
-            models.PurchaseItem.normalized_product_id.is_not(None),
-            models.PurchaseItem.quantity > 0,  # a return is no new price
+            account.user_id == event.payload.user_id,
+            account.store_id == parse_uuid(event.payload.store_id),
+            # Deliveries may come late; the clock of an account never goes back.
+            func.coalesce(account.last_sync_at, event.timestamp) <= event.timestamp,
         )
-        .order_by(models.PurchaseItem.id)
+        .values(last_sync_at=event.timestamp)
     )
-    store_id = parse_uuid(event.payload.store_id)
-    rows = [_observation(item, date, store_id) for item, date in lines]
-    if not rows:
-        return
-    session.add_all(rows)
-    await session.flush()
-    updated = PricesUpdated(
-        store_id=event.payload.store_id,
-        store=event.payload.store,
-        observations=[to_message(row) for row in rows],
-    )
-    await outbox.enqueue(
-        session,
-        updated,
-        service=Service.RECEIPTWITNESS,
-        key=event.payload.store_id,
-        causation_id=event.event_id,
-    )
-
-
-def _observation(
-    item: models.PurchaseItem, date: dt.date, store_id: uuid.UUID
-) -> models.PriceHistory:
-    return models.PriceHistory(
-        id=new_uuid(),
-        normalized_product_id=item.normalized_product_id,
-        store_id=store_id,
-        observed_date=date,
-        regular_price=item.unit_price if item.regular_price is None else item.regular_price,
-        sale_price=item.sale_price,
-        loyalty_price=_after(item, item.loyalty_discount),
-        coupon_price=_after(item, item.coupon_discount),
-        source=PriceSource.RECEIPT,
-        purchase_item_id=item.id,
-    )
-
-
-def _after(item: models.PurchaseItem, discount: decimal.Decimal | None) -> decimal.Decimal | None:
-    """The price of one unit once a discount of the line is taken off.
-
-    None without a discount, and where it would raise the price: then it is none.
-    """
-    if discount is None or discount < 0:
-        return None
-    price = item.unit_price - discount / item.quantity
-    return max(price, decimal.Decimal(0)).quantize(_PRICE_STEP)
 
 
 # -- StickerShock: price increases ---------------------------------------------
@@ -110,7 +65,15 @@ def _after(item: models.PurchaseItem, discount: decimal.Decimal | None) -> decim
 async def detect_increases(event: Event[PricesUpdated], session: AsyncSession) -> None:
     """Compare each new price with the one before it by date, at the same store."""
     for observation in event.payload.observations:
-        previous = await _price_before(session, observation)
+        day = from_date(observation.observed_date)
+        if day == dt.date.min:  # nothing can have been before
+            continue
+        previous = await latest_price(
+            session,
+            parse_uuid(observation.normalized_product_id),
+            parse_uuid(observation.store_id),
+            until=day - _DAY,
+        )
         if previous is None:
             continue
         before, now = previous.regular_price, from_money(observation.regular_price)
@@ -136,23 +99,6 @@ async def detect_increases(event: Event[PricesUpdated], session: AsyncSession) -
                 key=observation.normalized_product_id,
                 causation_id=event.event_id,
             )
-
-
-async def _price_before(
-    session: AsyncSession, observation: PriceObservation
-) -> models.PriceHistory | None:
-    history = models.PriceHistory
-    found: models.PriceHistory | None = await session.scalar(
-        select(history)
-        .where(
-            history.normalized_product_id == parse_uuid(observation.normalized_product_id),
-            history.store_id == parse_uuid(observation.store_id),
-            history.observed_date < from_date(observation.observed_date),
-        )
-        .order_by(history.observed_date.desc(), history.id.desc())
-        .limit(1)
-    )
-    return found
 
 
 async def _name_of(session: AsyncSession, product_id: uuid.UUID) -> str:
