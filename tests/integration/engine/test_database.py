@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from sqlalchemy import select, text
 
@@ -17,22 +16,13 @@ from cartsnitch_common.db.database import Database
 from cartsnitch_common.db.models import Store
 from cartsnitch_common.errors import ReadOnlyError, SchemaVersionError, ServerUnavailableError
 from tests.integration.engine.application import application
-
-STATES = """SELECT coalesce(state, '?') FROM pg_stat_activity
-             WHERE datname = current_database() AND pid <> pg_backend_pid()
-               AND backend_type = 'client backend'"""
+from tests.integration.engine.either import states, until
 
 
 @pytest.fixture
 async def db(own: Settings) -> AsyncIterator[Database]:
     async with Database(own) as made:
         yield made
-
-
-def states(url: str) -> list[str]:
-    """What the connections of the test's database do."""
-    with psycopg.connect(url) as connection:
-        return [state for (state,) in connection.execute(STATES)]
 
 
 async def test_one_object_has_one_pool_a_driver(db: Database) -> None:
@@ -94,9 +84,7 @@ async def test_dispose_closes_all_and_the_next_use_begins_anew(db: Database, dat
             blocking.scalar(text("SELECT 1"))
         assert set(states(database)) == {"idle"}
         await db.dispose()
-        async with asyncio.timeout(5):
-            while states(database):  # noqa: ASYNC110 - the server is asked
-                await asyncio.sleep(0.02)
+        await until(lambda: not states(database))
 
 
 async def test_the_start_of_a_service_finds_what_is_missing(
@@ -147,9 +135,7 @@ async def test_a_request_that_is_cancelled_leaves_nothing(
     """Its transaction is rolled back and its connection given back at once."""
     for _ in range(10):
         request = asyncio.create_task(client.post("/stores/meijer?wait=5"))
-        async with asyncio.timeout(5):
-            while "idle in transaction" not in states(database):  # noqa: ASYNC110 - a server
-                await asyncio.sleep(0.005)
+        await until(lambda: "idle in transaction" in states(database))
         request.cancel()
         await asyncio.gather(request, return_exceptions=True)
         assert "idle in transaction" not in states(database)

@@ -31,7 +31,7 @@ from cartsnitch_common.errors import (
     TimeLimitError,
     TransactionAbortedError,
 )
-from tests.integration.engine.either import AnyEngine, run
+from tests.integration.engine.either import AnyEngine, run, until
 
 CANARY = "canary@example.com"
 ADD_USER = "INSERT INTO users (id, email) VALUES (:id, :email)"
@@ -287,10 +287,8 @@ async def test_a_connection_that_the_server_ends(engine: AnyEngine, database: st
     )
     end = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
               WHERE query = 'SELECT pg_sleep(9)' AND datname = current_database()"""
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
-        async with asyncio.timeout(5):
-            while not (await (await other.execute(end)).fetchone() or [0])[0]:  # noqa: ASYNC110 - the server is asked
-                await asyncio.sleep(0.01)
+    with psycopg.connect(database, autocommit=True) as other:
+        await until(lambda: other.execute(end).fetchone() == (1,))
     with refused(DatabaseUnavailableError) as caught:
         await asking
     assert "the connection" in str(caught.value.reason)
