@@ -12,6 +12,9 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
+type Printed = tuple[str, str]
+"""A size and its unit as printed: ``("12 x 12", "fl oz")``."""
+
 
 class Dimension(StrEnum):
     """What a size measures; sizes of different dimensions cannot be compared."""
@@ -49,14 +52,19 @@ _ALIASES: Final = {
     "ltr": "l",
     "lt": "l",
     "pk": "ct",
+    "pack": "ct",
     "cnt": "ct",
     "count": "ct",
 }
-_NUMBER: Final = r"(?:\d{1,6}(?:\.\d{1,4})?|\.\d{1,4}|\d{1,4}\s?/\s?\d{1,4})"
+_PACKS: Final = {"pk", "pack"}
+
+# A whole number and a fraction, a fraction, or a decimal number.
+_NUMBER: Final = r"(?:(?:\d{1,3}\s)?\d{1,4}\s?/\s?\d{1,4}|\d{1,6}(?:\.\d{1,4})?|\.\d{1,4})"
+_TIMES: Final = re.compile(r"\s?[xX]\s?")
 _SIZE: Final = re.compile(rf"({_NUMBER})(?:\s?[xX]\s?({_NUMBER}))?", re.ASCII)
 _PRINTED: Final = re.compile(
     rf"(?<![\w./,])({_NUMBER}(?:\s?[xX]\s?{_NUMBER})?)\s?"
-    r"(fl\.?\s?oz|floz|fz|oz|lbs?|kg|g|ml|ltr|lt|l|gal|qt|pt|ct|cnt|count|pk)(?![a-z])",
+    r"(fl\.?\s?oz|floz|fz|oz|lbs?|kg|g|ml|ltr|lt|l|gal|qt|pt|ct|cnt|count|pk|pack)(?![a-z])",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -106,21 +114,26 @@ def parse_size(size: str, unit: str) -> Size:
     return Size(amount=amount, dimension=dimension)
 
 
-def find_size(text: str) -> tuple[str, str] | None:
+def find_size(text: str) -> Printed | None:
     """Find the size that a receipt line prints: ``"CEREAL 18OZ"`` has ``("18", "oz")``.
 
-    Of several weights or volumes the last counts. A count beside one makes a
-    multipack: ``"SODA 12PK 12 FL OZ"`` has ``("12 x 12", "fl oz")``.
+    Of several weights or volumes the last counts. Packs beside it make a multipack:
+    ``"SODA 12PK 12 FL OZ"`` has ``("12 x 12", "fl oz")``, and so do pieces beside a
+    volume, because a liquid comes in pieces only by its containers. Pieces beside a
+    weight do not: ``"EGGS 12 CT 24 OZ"`` has ``("24", "oz")``, since a package states
+    what all that it holds weighs (21 CFR 101.7).
     """
-    found = [(match[1], normalize_unit(match[2])) for match in _PRINTED.finditer(text)]
-    counts = [number for number, unit in found if unit == "ct"]
-    measured = [(number, unit) for number, unit in found if unit != "ct"]
+    found = [(match[1], match[2].lower()) for match in _PRINTED.finditer(text)]
+    counts = [(number, unit) for number, unit in found if normalize_unit(unit) == "ct"]
+    measured = [(number, unit) for number, unit in found if normalize_unit(unit) != "ct"]
     if not measured:
-        return (counts[-1], "ct") if counts else None
-    size, unit = measured[-1]
-    size = re.sub(r"\s?[xX]\s?", " x ", size)  # one spelling, so that a finding is made once
-    if counts and "x" not in size.lower():
-        size = f"{counts[-1]} x {size}"
+        return (_TIMES.sub(" x ", counts[-1][0]), "ct") if counts else None
+    size, unit = measured[-1][0], normalize_unit(measured[-1][1])
+    size = _TIMES.sub(" x ", size)  # one spelling, so that a finding is made once
+    is_liquid = UNITS[unit][0] is Dimension.VOLUME
+    packs = [number for number, name in counts if is_liquid or name in _PACKS]
+    if packs and " x " not in size and " x " not in _TIMES.sub(" x ", packs[-1]):
+        size = f"{packs[-1]} x {size}"
     return size, unit
 
 
@@ -133,7 +146,8 @@ def normalize_unit(unit: str) -> str:
 
 def _fraction(number: str) -> Fraction:
     try:
-        return Fraction(number.replace(" ", ""))
+        whole, _, part = re.sub(r"\s?/\s?", "/", number).rpartition(" ")
+        return Fraction(part) + Fraction(whole or 0)
     except ZeroDivisionError:
         message = "a size cannot be divided by zero"
         raise ValueError(message) from None

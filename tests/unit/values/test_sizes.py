@@ -20,6 +20,9 @@ from cartsnitch_common.values.sizes import Dimension, find_size, parse_size
         (("12 x 12", "fl oz"), ("144", "fl. oz.")),
         (("12x12", "FL OZ"), ("144", "floz")),
         (("6", "pk"), ("6", "ct")),
+        (("1 1/2", "lb"), ("24", "oz")),
+        (("2 x 1 1/2", "qt"), ("3", "qt")),
+        (("12 x 1/2", "l"), ("6", "l")),
     ],
 )
 def test_equal_sizes_are_equal(one: tuple[str, str], other: tuple[str, str]) -> None:
@@ -41,7 +44,16 @@ def test_weight_and_volume_do_not_compare() -> None:
 
 @pytest.mark.parametrize(
     ("size", "unit"),
-    [("0", "oz"), ("1/0", "lb"), ("big", "oz"), ("", "oz"), ("1", "sheets"), ("-1", "oz")],
+    [
+        ("0", "oz"),
+        ("1/0", "lb"),
+        ("1 1/0", "lb"),
+        ("1 1", "lb"),
+        ("big", "oz"),
+        ("", "oz"),
+        ("1", "sheets"),
+        ("-1", "oz"),
+    ],
 )
 def test_what_is_no_size_is_refused(size: str, unit: str) -> None:
     """Zero, text and unknown units raise."""
@@ -61,6 +73,14 @@ def test_what_is_no_size_is_refused(size: str, unit: str) -> None:
         ("BANANAS", None),
         ("2% MILK", None),
         ("4G PHONE CARD", ("4", "g")),
+        ("LG EGGS 12 CT 24 OZ", ("24", "oz")),
+        ("GRANOLA BARS 6CT 8.9OZ", ("8.9", "oz")),
+        ("CANDY 6PK 9 OZ", ("6 x 9", "oz")),
+        ("TUNA 4 PACK 5 OZ", ("4 x 5", "oz")),
+        ("SPRING WATER 24CT 16.9FLOZ", ("24 x 16.9", "fl oz")),
+        ("SODA 2 x 12PK 12 FL OZ", ("12", "fl oz")),
+        ("GRND BEEF 1 1/2 LB", ("1 1/2", "lb")),
+        ("2% MILK 1/2 GAL", ("1/2", "gal")),
     ],
 )
 def test_the_size_on_a_receipt_line_is_found(line: str, found: tuple[str, str] | None) -> None:

@@ -28,7 +28,7 @@ from cartsnitch_common.db import models
 from cartsnitch_common.db.queries.prices import latest_price
 from cartsnitch_common.events import outbox
 from cartsnitch_common.values.ids import new_uuid, parse_uuid
-from cartsnitch_common.values.sizes import parse_size
+from cartsnitch_common.values.size_changes import SizeChange, compare_sizes, judge_size_change
 
 if TYPE_CHECKING:
     import uuid
@@ -116,8 +116,6 @@ async def detect_shrinking(event: Event[ProductsNormalized], session: AsyncSessi
         product = await session.get_one(
             models.NormalizedProduct, parse_uuid(match.normalized_product_id)
         )
-        if not _is_smaller(match, product):
-            continue
         finding = await _finding(session, match, product, store_id)
         if finding is None:
             continue
@@ -133,28 +131,23 @@ async def detect_shrinking(event: Event[ProductsNormalized], session: AsyncSessi
         )
 
 
-def _is_smaller(match: ProductMatch, product: models.NormalizedProduct) -> bool:
-    if product.size is None or product.size_unit is None or not match.HasField("observed_size"):
-        return False
-    try:
-        recorded = parse_size(product.size, product.size_unit)
-        observed = parse_size(match.observed_size, match.observed_size_unit)
-    except ValueError:  # sold by a unit that is no size, such as sheets: nothing to compare
-        return False
-    return observed.is_comparable_to(recorded) and observed.amount < recorded.amount
-
-
 async def _finding(
     session: AsyncSession,
     match: ProductMatch,
     product: models.NormalizedProduct,
     store_id: uuid.UUID,
 ) -> models.ShrinkflationEvent | None:
-    """Write the finding, unless the price fell or it is written already."""
+    """Write the finding, where there is one that is not written already."""
+    if product.size is None or product.size_unit is None or not match.HasField("observed_size"):
+        return None
+    old = (product.size, product.size_unit)
+    new = (match.observed_size, match.observed_size_unit)
+    if compare_sizes(old, new).change is not SizeChange.SMALLER:
+        return None
     date = from_date(match.purchase_date)
     old_price = await _shelf_price_before(session, product.id, store_id, date)
     new_price = from_money(match.shelf_price) if match.HasField("shelf_price") else None
-    if old_price is not None and new_price is not None and new_price < old_price:
+    if not judge_size_change(old, new, old_price=old_price, new_price=new_price).is_finding:
         return None
     row: models.ShrinkflationEvent | None = await session.scalar(
         insert(models.ShrinkflationEvent)
