@@ -126,7 +126,7 @@ def upgrade() -> None:
         comment="The tokens of a product's brand, name and size; kept by triggers.",
     )
     # A search reads the list of the most common tokens, and only its head makes a difference.
-    op.execute("ALTER TABLE product_names ALTER COLUMN tokens SET STATISTICS 30")
+    op.execute("ALTER TABLE product_names ALTER COLUMN tokens SET STATISTICS 10")
     op.execute(AFTER_INSERT)
     op.execute(AFTER_UPDATE)
     for change, rows in TRIGGERS.items():

@@ -115,5 +115,5 @@ class ProductName(Base):
 event.listen(
     ProductName.__table__,
     "after_create",
-    DDL("ALTER TABLE product_names ALTER COLUMN tokens SET STATISTICS 30"),  # type: ignore[no-untyped-call] # SQLAlchemy has not annotated it
+    DDL("ALTER TABLE product_names ALTER COLUMN tokens SET STATISTICS 10"),  # type: ignore[no-untyped-call] # SQLAlchemy has not annotated it
 )
