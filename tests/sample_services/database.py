@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -54,3 +55,33 @@ def at_store(column: Any, request: Any) -> Iterable[ColumnElement[bool]]:
     """The condition of ``store_id``, where it is set."""
     if request.HasField("store_id"):
         yield column == uuid.UUID(request.store_id)
+
+
+def days_of(request: Any) -> dict[str, dt.date | None]:
+    """``from_date`` and ``to_date`` as the queries take them."""
+    return {
+        "since": from_date(request.from_date) if request.HasField("from_date") else None,
+        "until": from_date(request.to_date) if request.HasField("to_date") else None,
+    }
+
+
+def store_of(request: Any) -> uuid.UUID | None:
+    """``store_id``, where it is set."""
+    return uuid.UUID(request.store_id) if request.HasField("store_id") else None
+
+
+def place_of(request: Message) -> dict[str, Any]:
+    """Where a page in the order of days begins, and one row more than it has."""
+    position = from_page_token(request)
+    after = position and (dt.date.fromisoformat(position[0]), uuid.UUID(position[1]))
+    return {"after": after, "limit": page_size(request) + 1}
+
+
+def cut[Row](
+    request: Message, found: list[Row], key: Callable[[Row], tuple[dt.date, uuid.UUID]]
+) -> tuple[list[Row], str]:
+    """The rows of a page, and the token of the next one where ``found`` has a row more."""
+    size = page_size(request)
+    if len(found) <= size:
+        return found, ""
+    return found[:size], to_page_token(request, tuple(map(str, key(found[size - 1]))))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from cartsnitch.pricing.v1 import (
@@ -26,7 +24,10 @@ from cartsnitch.pricing.v1 import (
 from cartsnitch_common.contract.scalars import from_date, to_date, to_decimal, to_money
 from cartsnitch_common.convert import to_message
 from cartsnitch_common.db import models
-from tests.sample_services.database import at_store, in_days, page_of
+from cartsnitch_common.db.queries import increases
+from cartsnitch_common.db.queries.increases import price_increases
+from cartsnitch_common.db.queries.prices import latest_prices, price_history
+from tests.sample_services.database import at_store, cut, days_of, in_days, place_of, store_of
 
 PART = 500
 Price = models.PriceHistory
@@ -41,20 +42,16 @@ class PricingService(PricingServiceServicer):
     async def ListPriceObservations(
         self, request: ListPriceObservationsRequest, context: Any
     ) -> ListPriceObservationsResponse:
-        query = select(Price).where(
-            Price.normalized_product_id == uuid.UUID(request.normalized_product_id),
-            *at_store(Price.store_id, request),
-            *in_days(Price.observed_date, request),
-        )
         async with self._sessions() as session:
-            rows, token = await page_of(
+            found = await price_history(
                 session,
-                request,
-                query,
-                keys=(Price.observed_date, Price.id),
-                read=(dt.date.fromisoformat, uuid.UUID),
+                uuid.UUID(request.normalized_product_id),
+                store_id=store_of(request),
+                **days_of(request),
+                **place_of(request),
             )
-        observations = [to_message(row[0]) for row in rows]
+        points, token = cut(request, found, lambda point: point.position)
+        observations = [to_message(point.price) for point in points]
         return ListPriceObservationsResponse(observations=observations, next_page_token=token)
 
     async def StreamPriceObservations(
@@ -81,20 +78,8 @@ class PricingService(PricingServiceServicer):
         self, request: BatchGetLatestPricesRequest, context: Any
     ) -> BatchGetLatestPricesResponse:
         ids = [uuid.UUID(text) for text in request.normalized_product_ids]
-        place = func.row_number().over(
-            partition_by=(Price.normalized_product_id, Price.store_id),
-            order_by=(Price.observed_date.desc(), Price.id.desc()),
-        )
-        ranked = (
-            select(Price.id, place.label("place"))
-            .where(Price.normalized_product_id.in_(ids), *at_store(Price.store_id, request))
-            .subquery()
-        )
-        query = select(Price).join(ranked, Price.id == ranked.c.id).where(ranked.c.place == 1)
         async with self._sessions() as session:
-            found = (await session.scalars(query)).all()
-        order = {product: index for index, product in enumerate(ids)}
-        rows = sorted(found, key=lambda row: (order[row.normalized_product_id], row.store_id))
+            rows = await latest_prices(session, ids, store_id=store_of(request))
         seen = {row.normalized_product_id for row in rows}
         return BatchGetLatestPricesResponse(
             observations=[to_message(row) for row in rows],
@@ -104,59 +89,28 @@ class PricingService(PricingServiceServicer):
     async def ListPriceIncreases(
         self, request: ListPriceIncreasesRequest, context: Any
     ) -> ListPriceIncreasesResponse:
-        series = (Price.normalized_product_id, Price.store_id)
-        # Of one day only the latest counts, on either side.
-        place = func.row_number().over(
-            partition_by=(*series, Price.observed_date), order_by=Price.id.desc()
-        )
-        days = (
-            select(Price.id, *series, Price.observed_date, Price.regular_price)
-            .add_columns(place.label("place"))
-            .where(*at_store(Price.store_id, request))
-            .subquery()
-        )
-        day = days.c
-
-        def before(column: Any) -> Any:
-            by_store = (day.normalized_product_id, day.store_id)
-            return func.lag(column).over(partition_by=by_store, order_by=day.observed_date)
-
-        steps = (
-            select(
-                *(column for column in day if column.key != "place"),
-                before(day.regular_price).label("previous_price"),
-                before(day.observed_date).label("previous_date"),
-            )
-            .where(day.place == 1)
-            .subquery()
-        )
-        query = select(*steps.c).where(
-            steps.c.regular_price > steps.c.previous_price,
-            steps.c.observed_date >= from_date(request.since_date),
-        )
         async with self._sessions() as session:
-            rows, token = await page_of(
+            found = await price_increases(
                 session,
-                request,
-                query,
-                keys=(steps.c.observed_date, steps.c.id),
-                read=(dt.date.fromisoformat, uuid.UUID),
+                from_date(request.since_date),
+                store_id=store_of(request),
+                **place_of(request),
             )
+        rows, token = cut(request, found, lambda row: row.position)
         increases = [_increase(row) for row in rows]
         return ListPriceIncreasesResponse(increases=increases, next_page_token=token)
 
 
-def _increase(row: Any) -> PriceIncrease:
+def _increase(row: increases.PriceIncrease) -> PriceIncrease:
     increase = PriceIncrease(
         normalized_product_id=str(row.normalized_product_id),
         store_id=str(row.store_id),
         previous_price=to_money(row.previous_price),
-        current_price=to_money(row.regular_price),
+        current_price=to_money(row.current_price),
         previous_date=to_date(row.previous_date),
-        current_date=to_date(row.observed_date),
-        price_observation_id=str(row.id),
+        current_date=to_date(row.current_date),
+        price_observation_id=str(row.price_observation_id),
     )
-    if row.previous_price:
-        ratio = (row.regular_price - row.previous_price) / row.previous_price
-        increase.increase_ratio.CopyFrom(to_decimal(ratio.quantize(decimal.Decimal("0.0001"))))
+    if row.ratio is not None:
+        increase.increase_ratio.CopyFrom(to_decimal(row.ratio))
     return increase

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.orm import selectinload
 
 from cartsnitch.purchase.v1 import (
     BatchGetPurchasesRequest,
@@ -21,18 +18,18 @@ from cartsnitch.purchase.v1 import (
     ListPurchasesResponse,
     Purchase,
     PurchaseServiceServicer,
-    Receipt,
     RecordPurchaseRequest,
     RecordPurchaseResponse,
 )
-from cartsnitch_common.cli.demo.ingest import record
 from cartsnitch_common.cli.demo.receipts import slug_of
-from cartsnitch_common.convert import from_message, to_message
+from cartsnitch_common.convert import to_message
 from cartsnitch_common.db import models
+from cartsnitch_common.db.queries.product_codes import find_products_by_codes
+from cartsnitch_common.db.queries.purchases import select_purchases, with_items
 from cartsnitch_common.errors import NotFoundError, ReceiptConflictError
+from cartsnitch_common.recording import record_purchase
 from cartsnitch_common.rpc import request_field
-from cartsnitch_common.values.ids import new_uuid
-from tests.sample_services.database import in_days, page_of
+from tests.sample_services.database import cut, days_of, place_of
 
 LARGEST_PART = 4 * 1024 * 1024
 AT = "receipt.purchase"
@@ -47,19 +44,28 @@ class PurchaseService(PurchaseServiceServicer):
     async def RecordPurchase(
         self, request: RecordPurchaseRequest, context: Any
     ) -> RecordPurchaseResponse:
+        receipt, purchase = request.receipt, Purchase()
+        purchase.CopyFrom(receipt.purchase)
         async with self._sessions.begin() as session:
-            store = await _check_parents(session, request.receipt)
-            _check_storable(request.receipt, store)
+            slug = slug_of(receipt.store)
+            query = select(models.Store.id).where(models.Store.slug == slug)
+            store_id = await session.scalar(query)
+            if store_id is None:
+                raise NotFoundError("cartsnitch.catalog.v1.Store", "receipt.store")
+            purchase.store_id = str(store_id)
+            codes = {item.upc for item in purchase.items if item.HasField("upc")}
+            products = await find_products_by_codes(session, sorted(codes))
+            for item in purchase.items:
+                if item.upc in products and not item.HasField("normalized_product_id"):
+                    item.normalized_product_id = str(products[item.upc].id)
             try:
-                recorded = await record(session, request.receipt)
+                with request_field(AT):
+                    recorded = await record_purchase(session, purchase)
             except ReceiptConflictError as error:
-                # The demonstration reads JSON and names fields as JSON does.
-                path = re.sub("[A-Z]", lambda match: f"_{match[0].lower()}", error.field)
-                raise ReceiptConflictError(f"receipt.{path}", error.receipt_id) from None
-            query = _with_items().where(models.Purchase.id == recorded.purchase_id)
-            row: models.Purchase = (await session.scalars(query)).one()
-            purchase = to_message(row)
-        return RecordPurchaseResponse(purchase=purchase, created=recorded.is_new)
+                raise ReceiptConflictError(f"{AT}.{error.field}", error.receipt_id) from None
+            except NotFoundError as error:
+                raise NotFoundError(error.resource_type, f"{AT}.{error.field}") from None
+        return RecordPurchaseResponse(purchase=recorded.purchase, created=recorded.is_new)
 
     async def GetPurchase(self, request: GetPurchaseRequest, context: Any) -> GetPurchaseResponse:
         query = _with_items().where(models.Purchase.id == uuid.UUID(request.id))
@@ -97,55 +103,13 @@ class PurchaseService(PurchaseServiceServicer):
     async def ListPurchases(
         self, request: ListPurchasesRequest, context: Any
     ) -> ListPurchasesResponse:
-        day = models.Purchase.purchase_date
-        query = select(models.Purchase).where(
-            models.Purchase.user_id == request.user_id, *in_days(day, request)
-        )
         async with self._sessions() as session:
-            rows, token = await page_of(
-                session,
-                request,
-                query,
-                keys=(day, models.Purchase.id),
-                read=(dt.date.fromisoformat, uuid.UUID),
-                descending=True,
-            )
-        purchases = [to_message(row[0]) for row in rows]
+            query = select_purchases(request.user_id, **days_of(request), **place_of(request))
+            found = list(await session.scalars(query))
+        rows, token = cut(request, found, lambda row: (row.purchase_date, row.id))
+        purchases = [to_message(row) for row in rows]
         return ListPurchasesResponse(purchases=purchases, next_page_token=token)
 
 
 def _with_items() -> Any:
-    return select(models.Purchase).options(selectinload(models.Purchase.items))
-
-
-async def _check_parents(session: AsyncSession, receipt: Receipt) -> models.Store:
-    purchase = receipt.purchase
-    slug = slug_of(receipt.store)
-    store = await session.scalar(select(models.Store).where(models.Store.slug == slug))
-    if store is None:
-        raise NotFoundError("cartsnitch.catalog.v1.Store", "receipt.store")
-    if await session.get(models.User, purchase.user_id) is None:
-        raise NotFoundError("cartsnitch.account.v1.User", f"{AT}.user_id")
-    if purchase.HasField("store_location_id"):
-        location = await session.get(models.StoreLocation, uuid.UUID(purchase.store_location_id))
-        if location is None or location.store_id != store.id:
-            kind = "cartsnitch.catalog.v1.StoreLocation"
-            raise NotFoundError(kind, f"{AT}.store_location_id")
-    for index, item in enumerate(purchase.items):
-        if item.HasField("normalized_product_id") and not await session.get(
-            models.NormalizedProduct, uuid.UUID(item.normalized_product_id)
-        ):
-            path = f"{AT}.items[{index}].normalized_product_id"
-            raise NotFoundError("cartsnitch.catalog.v1.NormalizedProduct", path)
-    return store
-
-
-def _check_storable(receipt: Receipt, store: models.Store) -> None:
-    """Refuse what the columns cannot hold exactly, by the path that the caller knows."""
-    purchase = Purchase()
-    purchase.CopyFrom(receipt.purchase)
-    purchase.id, purchase.store_id = str(new_uuid()), str(store.id)
-    for item in purchase.items:
-        item.id, item.purchase_id = str(new_uuid()), purchase.id
-    with request_field(AT):
-        from_message(purchase)
+    return with_items(select(models.Purchase))

@@ -15,8 +15,8 @@ from cartsnitch.purchase.v1 import Purchase
 from cartsnitch_common.constants import Service
 from cartsnitch_common.contract import check
 from cartsnitch_common.contract.difference import first_difference
-from cartsnitch_common.contract.scalars import to_money
-from cartsnitch_common.convert import from_message, to_message
+from cartsnitch_common.contract.scalars import to_decimal, to_money
+from cartsnitch_common.convert import to_message
 from cartsnitch_common.convert.price import PRICE_OBSERVATION
 from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM
 from cartsnitch_common.db import models
@@ -184,12 +184,15 @@ def _with_ids(purchase: Purchase) -> Purchase:
 
 
 def _rows(purchase: Purchase) -> tuple[Row, list[Row]]:
+    """The rows of a purchase and its items; their quantities become as they are read back."""
     items = []
     for index, item in enumerate(purchase.items):
         try:
-            items.append(PURCHASE_ITEM.values(item))
+            values = PURCHASE_ITEM.values(item)
         except UnmappableValueError as error:
             raise UnmappableValueError(f"items[{index}].{error.field}", error.reason) from None
+        item.quantity.CopyFrom(to_decimal(values["quantity"]))  # 1.50 is 1.5
+        items.append(values)
     return PURCHASE.values(purchase), items
 
 
@@ -252,8 +255,7 @@ async def _recorded(session: AsyncSession, purchase: Purchase) -> Purchase:
     if row is None:  # deleted since the insert met it
         raise TransactionAbortedError
     recorded = to_message(row)
-    # Through a row and back: 1.50 and 1.5 are one quantity.
-    path = first_difference(_printed(recorded), _printed(to_message(from_message(purchase))))
+    path = first_difference(_printed(recorded), _printed(purchase))
     if path is not None:
         raise ReceiptConflictError(path, purchase.receipt_id)
     return recorded

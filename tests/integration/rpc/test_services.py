@@ -44,7 +44,7 @@ async def test_a_purchase_is_recorded_once_and_read_back(served: Served, rows: R
     read = await served.purchases.GetPurchase(GetPurchaseRequest(id=first.purchase.id))
     assert read.purchase == first.purchase
     assert (rows.count("purchases"), rows.count("purchase_items")) == (1, 2)
-    assert rows.count("event_outbox") == 2
+    assert rows.count("event_outbox") == 3
 
 
 async def test_pages_of_purchases_hold_each_one_once(served: Served, rows: Rows) -> None:

@@ -88,20 +88,24 @@ def select_price_increases(
     series = (price.normalized_product_id, price.store_id)
     # The stores are named, so that ix_price_history_store_id_observed_date serves all of them.
     stores = any_(func.array(select(Store.id).scalar_subquery())) if store_id is None else store_id
-    days = (
-        select(*series, price.observed_date, price.id, price.regular_price)
-        .where(price.store_id == stores, price.observed_date >= first)
-        .distinct(*series, price.observed_date)
-        .order_by(*series, price.observed_date, price.id.desc())
+    place = func.row_number().over(
+        partition_by=(*series, price.observed_date), order_by=price.id.desc()
+    )
+    seen = select(*series, price.observed_date, price.id, price.regular_price).where(
+        price.store_id == stores, price.observed_date >= first
     )
     if product_id is not None:
-        days = days.where(price.normalized_product_id == product_id)
-    day = days.subquery("day").c
-    step = select(
-        *day,
-        _of_day_before(day.regular_price, day).label("previous_price"),
-        _of_day_before(day.observed_date, day).label("previous_date"),
-    ).subquery("step")
+        seen = seen.where(price.normalized_product_id == product_id)
+    day = seen.add_columns(place.label("place")).subquery("day").c
+    step = (
+        select(
+            *day,
+            _of_day_before(day.regular_price, day).label("previous_price"),
+            _of_day_before(day.observed_date, day).label("previous_date"),
+        )
+        .where(day.place == literal_column("1"))
+        .subquery("step")
+    )
     old = aliased(PriceHistory)
     before = (
         select(old.regular_price, old.observed_date)
