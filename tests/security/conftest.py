@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from cartsnitch_common.db.grants import apply_grants
 from cartsnitch_common.db.roles import ROLES
 from cartsnitch_common.embedded.postgres import PostgresServer
 from cartsnitch_common.values.ids import new_uuid
+from tests.security.canaries import KEYS, TOKEN
 
 PASSWORD = "canary-of-a-password"
 STRANGER = "a_stranger"
@@ -125,3 +127,22 @@ def connect(granted: str) -> Any:
         return psycopg.connect(with_user(granted, f"login_{role}" if role else STRANGER))
 
     return connect
+
+
+@pytest.fixture
+def settings(database: str) -> Settings:
+    """A database at head of the test's own, and secrets that are canaries."""
+    return Settings.load(database_url=database, encryption_keys=KEYS, rpc_token=TOKEN)
+
+
+@pytest.fixture
+def logs(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """All that is logged, at every level; of SQLAlchemy what ``echo`` does.
+
+    Beyond that, at DEBUG, it logs the rows that a query has found, of any engine.
+    """
+    caplog.set_level(logging.DEBUG)
+    for name in ("sqlalchemy.pool", "asyncio", "psycopg", "alembic"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    caplog.set_level(logging.INFO, logger="sqlalchemy.engine")
+    return caplog
