@@ -1,0 +1,48 @@
+"""Products with known ids, and what a session sends."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+
+@contextmanager
+def statements(session: AsyncSession) -> Iterator[list[str]]:
+    """What is sent to the server meanwhile, without what begins a transaction."""
+    seen: list[str] = []
+    engine = session.bind
+    assert isinstance(engine, AsyncEngine)
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("SET LOCAL"):
+            seen.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", note)
+
+
+def number(n: int) -> uuid.UUID:
+    """An id that is the greater the greater its number."""
+    return uuid.UUID(f"0199a7c4-1f00-7000-8000-{n:012}")
+
+
+def add_product(connection: psycopg.Connection[Any], n: int, **values: Any) -> uuid.UUID:
+    """Write the product of a number, named after it unless a name is given."""
+    row = {"id": number(n), "canonical_name": f"product {n}", **values}
+    row = {key: Jsonb(value) if isinstance(value, list) else value for key, value in row.items()}
+    columns = ", ".join(row)
+    places = ", ".join(["%s"] * len(row))
+    connection.execute(
+        f"INSERT INTO normalized_products ({columns}) VALUES ({places})", list(row.values())
+    )
+    return number(n)
