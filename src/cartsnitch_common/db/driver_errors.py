@@ -12,12 +12,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
-import psycopg
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from cartsnitch_common.db.drivers import asyncpg_classes, psycopg_classes
 from cartsnitch_common.db.failures import connection_failure, is_lost, sqlstate_of
 from cartsnitch_common.errors import (
     AccessDeniedError,
@@ -33,16 +32,6 @@ from cartsnitch_common.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-DRIVER_ERRORS: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    psycopg.Error,
-    StatementError,
-    PoolTimeoutError,
-)
-"""What code on a database may meet where no engine of ours stands before the driver."""
 
 _KINDS: Final = {
     "23001": ConstraintKind.FOREIGN_KEY,  # ON DELETE RESTRICT, from PostgreSQL 18 on
@@ -69,14 +58,13 @@ _TEXTS: Final = frozenset(
 )
 """The attributes of drivers' errors that a message is put together from."""
 
-_WITH_TEXTS: Final = (
-    *DRIVER_ERRORS,
-    AsyncAdapt_asyncpg_dbapi.Error,
-    ValueError,  # these four of what makes a value ready to be sent
+_UNSENDABLE: Final[tuple[type[Exception], ...]] = (
+    ValueError,
     TypeError,
     LookupError,
     ArithmeticError,
 )
+"""What SQLAlchemy meets when it makes a value ready to be sent."""
 
 
 def database_error(
@@ -94,6 +82,8 @@ def database_error(
         Ours, or None if the error is none of the database's state and data, but of
         the program: SQL that is wrong, a statement within a failed transaction.
     """
+    if isinstance(error, DatabaseError):
+        return error
     lost = lost or (isinstance(error, DBAPIError) and error.connection_invalidated)
     driver = _driver_error(error)
     state = sqlstate_of(driver)
@@ -119,8 +109,10 @@ def database_errors() -> Iterator[None]:
     """
     try:
         yield
-    except DRIVER_ERRORS as error:
-        ours = database_error(error)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        ours = database_error(error, lost=isinstance(error, ConnectionError))
         if ours is None:
             raise
         blank(error)
@@ -133,17 +125,30 @@ def blank(error: BaseException) -> None:
     Python prints what an error was raised from, and loggers go through causes on
     their own, so the only text that is never seen is one that is not there.
     """
+    drivers = _driver_classes()
+    quoting = (*drivers, *_UNSENDABLE)
     seen: set[int] = set()
     found: list[Any] = [error]
     while found:
         each = found.pop()
-        if each is None or id(each) in seen or not isinstance(each, _WITH_TEXTS):
+        if id(each) in seen or not isinstance(each, quoting):
             continue
         seen.add(id(each))
-        found += [getattr(each, "orig", None), each.__cause__, each.__context__]
+        found += [getattr(each, "orig", None), each.__cause__]
+        if isinstance(each.__context__, drivers):  # else it is what the caller was handling
+            found.append(each.__context__)
         each.args = (type(each).__name__,)
         nothing: Any = [] if isinstance(each, StatementError) else None
         vars(each).update(dict.fromkeys(_TEXTS & vars(each).keys(), nothing))
+
+
+def _driver_classes() -> tuple[type[Exception], ...]:
+    return (
+        StatementError,
+        AsyncAdapt_asyncpg_dbapi.Error,
+        *asyncpg_classes("PostgresError", "InterfaceError", "InternalClientError"),
+        *psycopg_classes("Error"),
+    )
 
 
 def _driver_error(error: BaseException) -> BaseException:
@@ -160,7 +165,7 @@ def _with_state(driver: BaseException, state: str, *, read_only: bool) -> Databa
         return _violation(driver, state)
     if state == _ONLY_READS and read_only:
         return ReadOnlyError()
-    if isinstance(driver, asyncpg.InvalidCachedStatementError):
+    if isinstance(driver, asyncpg_classes("InvalidCachedStatementError")):
         # A migration changed a type; the next time the statement is prepared anew.
         return TransactionAbortedError()
     for beginnings, kind in _MEANINGS:
@@ -176,20 +181,19 @@ def _without_state(
 ) -> DatabaseError | None:
     if lost or isinstance(error, PoolTimeoutError) or _is_closed(driver):
         return DatabaseUnavailableError(reason=connection_failure(driver))
-    if isinstance(driver, asyncpg.DataError | psycopg.DataError):
+    if isinstance(driver, asyncpg_classes("DataError") + psycopg_classes("DataError")):
         return DataRefusedError()
     if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
         # The value got no further than to what makes it ready to be sent.
-        refused = isinstance(driver, ValueError | TypeError | LookupError | ArithmeticError)
-        return DataRefusedError() if refused else None
+        return DataRefusedError() if isinstance(driver, _UNSENDABLE) else None
     return None
 
 
 def _is_closed(driver: BaseException) -> bool:
-    if isinstance(driver, psycopg.OperationalError | ConnectionError):
+    if isinstance(driver, psycopg_classes("OperationalError")):
         return sqlstate_of(driver) is None
     # asyncpg has no class for it, and also says "another operation is in progress" this way.
-    return isinstance(driver, asyncpg.InterfaceError) and "closed" in str(driver)
+    return isinstance(driver, asyncpg_classes("InterfaceError")) and "closed" in str(driver)
 
 
 def _violation(driver: BaseException, state: str) -> ConstraintViolationError:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
 from sqlalchemy import Connection, Engine, NullPool, Pool, QueuePool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
@@ -63,9 +62,6 @@ _CONNECT_ERRORS: Final = (
     DatabaseError,
     SQLAlchemyError,
     OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
     AssertionError,  # SQLAlchemy, of a server whose version does not read like PostgreSQL's
 )
 

@@ -7,13 +7,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-import asyncpg
-import psycopg
 from sqlalchemy import Connection, Engine, ExceptionContext, QueuePool, event
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from cartsnitch_common.db.driver_errors import blank, database_error
+from cartsnitch_common.db.drivers import asyncpg_classes, psycopg_classes
 from cartsnitch_common.db.failures import connection_failure, is_lost, sqlstate_of
 from cartsnitch_common.errors import DatabaseUnavailableError
 
@@ -25,15 +24,6 @@ if TYPE_CHECKING:
 
 READ_ONLY: Final = "postgresql_readonly"
 """SQLAlchemy's execution option under which each transaction begins as READ ONLY."""
-
-_NOT_CONNECTED: Final = (
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    psycopg.Error,
-)
-
 
 _ENGINES: Final[WeakSet[Engine]] = WeakSet()
 
@@ -69,7 +59,7 @@ def raise_ours(engine: Engine) -> None:
     ) -> Any:
         try:
             return dialect.connect(*args, **options)
-        except _NOT_CONNECTED as error:
+        except _not_connected() as error:
             ours = DatabaseUnavailableError(reason=connection_failure(error))
             ours.sqlstate = sqlstate_of(error)
         raise ours
@@ -122,6 +112,11 @@ def begin_with(engine: Engine, statements: str) -> None:
     def begin(connection: Connection) -> None:
         if not in_autocommit(connection):
             connection.exec_driver_sql(statements)
+
+
+def _not_connected() -> tuple[type[Exception], ...]:
+    asyncpg = asyncpg_classes("PostgresError", "InterfaceError", "InternalClientError")
+    return (OSError, *asyncpg, *psycopg_classes("Error"))
 
 
 @cache

@@ -7,7 +7,6 @@ import socket
 import ssl
 from typing import Final
 
-import psycopg.errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -63,7 +62,7 @@ _TEXTS: Final = (
 
 _TYPES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     ((PoolTimeoutError,), _NONE_FREE),
-    ((TimeoutError, psycopg.errors.ConnectionTimeout), _NO_ANSWER),
+    ((TimeoutError,), _NO_ANSWER),
     ((ConnectionRefusedError,), _REFUSED),
     ((socket.gaierror,), _UNKNOWN_HOST),
     ((ssl.SSLCertVerificationError,), _UNTRUSTED),

@@ -322,3 +322,15 @@ async def test_code_on_the_driver_itself_raises_ours(own: Settings, database: st
     with refused(ConstraintViolationError), database_errors():
         await run(engine, ADD_USER, id="u2", email=CANARY)
     engine.dispose()
+
+
+async def test_what_the_caller_was_handling_keeps_its_text(engine: AnyEngine) -> None:
+    """Only the driver's errors lose their words, and ours passes a second handling as it is."""
+    handled = ValueError("seven")
+    try:
+        raise handled
+    except ValueError:
+        with refused(ConstraintViolationError) as caught, database_errors():
+            await run(engine, ADD_USER, id="u1", email="")
+    assert str(handled) == "seven"
+    assert caught.value.constraint == "ck_users_email_format"
