@@ -26,22 +26,35 @@ Id = Annotated[
 ]
 """A key: UUIDv7 when Python makes it, a random UUID when the database must."""
 
-CreatedAt = Annotated[dt.datetime, mapped_column(server_default=func.now())]
+CreatedAt = Annotated[
+    dt.datetime, mapped_column(server_default=func.now(), comment="When the row was written.")
+]
 """When the row was written, by the database's clock."""
 
-UpdatedAt = Annotated[dt.datetime, mapped_column(server_default=func.now(), onupdate=func.now())]
+UpdatedAt = Annotated[
+    dt.datetime,
+    mapped_column(
+        server_default=func.now(),
+        onupdate=func.now(),
+        comment="When the row was last changed; who changes it sets it.",
+    ),
+]
 """When the row was last changed, by the database's clock."""
 
-Amount = Annotated[decimal.Decimal, mapped_column(Numeric(12, 2))]
+Amount = Annotated[decimal.Decimal, mapped_column(Numeric(12, 2), comment="US dollars.")]
 """Money that was paid, taxed or taken off. Unit: dollars, to the cent."""
 
-UnitPrice = Annotated[decimal.Decimal, mapped_column(Numeric(12, 4))]
+UnitPrice = Annotated[
+    decimal.Decimal, mapped_column(Numeric(12, 4), comment="US dollars a piece or pound.")
+]
 """The price of one piece or pound. Unit: dollars, to a hundredth of a cent ("3 for $10")."""
 
-Quantity = Annotated[decimal.Decimal, mapped_column(Numeric(12, 3))]
+Quantity = Annotated[decimal.Decimal, mapped_column(Numeric(12, 3), comment="Pieces, or pounds.")]
 """A count, or a weight in pounds to a thousandth."""
 
-Probability = Annotated[decimal.Decimal, mapped_column(Numeric(5, 4))]
+Probability = Annotated[
+    decimal.Decimal, mapped_column(Numeric(5, 4), comment="How sure, from 0 to 1.")
+]
 """How sure a finding is, from 0 to 1."""
 
 

@@ -59,10 +59,18 @@ class Coupon(Base):
     discount_value: Mapped[Amount | None] = mapped_column(
         comment="Percent, dollars or pieces, as discount_type says.",
     )
-    min_purchase: Mapped[Amount | None]
+    min_purchase: Mapped[Amount | None] = mapped_column(
+        comment="US dollars that must be spent for it."
+    )
     valid_from: Mapped[dt.date | None] = mapped_column(comment="First day, inclusive.")
     valid_to: Mapped[dt.date | None] = mapped_column(comment="Last day, inclusive.")
-    requires_clip: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    requires_clip: Mapped[bool] = mapped_column(
+        default=False,
+        server_default=text("false"),
+        comment="Whether it counts only after the customer has activated it.",
+    )
     coupon_code: Mapped[str | None] = contract_text("Coupon.coupon_code")
     source_url: Mapped[str | None] = contract_text("Coupon.source_url")
-    scraped_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    scraped_at: Mapped[dt.datetime] = mapped_column(
+        server_default=func.now(), comment="When it was last seen at the store."
+    )

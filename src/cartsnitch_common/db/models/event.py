@@ -22,6 +22,12 @@ from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import Id, contract_text
 from cartsnitch_common.db.owners import EVERY_PUBLISHER, Program, Share
 
+CONSUMER = "The service that it is for."
+EVENT_ID = "The id of its envelope."
+EVENT_TYPE = "The name of its channel."
+KEY = "Events of one key stay in order."
+WRITTEN = "When it was written to the outbox."
+
 
 class OutboxEvent(Base):
     """An event that is committed and not yet on Redis."""
@@ -38,11 +44,11 @@ class OutboxEvent(Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    event_id: Mapped[uuid.UUID]
-    event_type: Mapped[str] = contract_text("Envelope.event_type")
-    key: Mapped[str] = contract_text("Envelope.key")
+    event_id: Mapped[uuid.UUID] = mapped_column(comment=EVENT_ID)
+    event_type: Mapped[str] = contract_text("Envelope.event_type", comment=EVENT_TYPE)
+    key: Mapped[str] = contract_text("Envelope.key", comment=KEY)
     envelope: Mapped[bytes] = mapped_column(LargeBinary, comment="cartsnitch.event.v1.Envelope")
-    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), comment=WRITTEN)
 
 
 # The table is emptied all day: without this, dead tuples slow every read. As DDL,
@@ -72,12 +78,14 @@ class LoggedEvent(Base):
     id: Mapped[int] = mapped_column(
         BigInteger, primary_key=True, autoincrement=False, comment="The outbox's id."
     )
-    event_id: Mapped[uuid.UUID]
-    event_type: Mapped[str] = contract_text("Envelope.event_type")
-    key: Mapped[str] = contract_text("Envelope.key")
+    event_id: Mapped[uuid.UUID] = mapped_column(comment=EVENT_ID)
+    event_type: Mapped[str] = contract_text("Envelope.event_type", comment=EVENT_TYPE)
+    key: Mapped[str] = contract_text("Envelope.key", comment=KEY)
     envelope: Mapped[bytes] = mapped_column(LargeBinary, comment="cartsnitch.event.v1.Envelope")
-    created_at: Mapped[dt.datetime]
-    relayed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[dt.datetime] = mapped_column(comment=WRITTEN)
+    relayed_at: Mapped[dt.datetime] = mapped_column(
+        server_default=func.now(), comment="When it was put on Redis."
+    )
 
 
 class InboxEvent(Base):
@@ -92,9 +100,11 @@ class InboxEvent(Base):
         },
     )
 
-    consumer: Mapped[str] = contract_text("Envelope.service", primary_key=True)
-    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    handled_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    consumer: Mapped[str] = contract_text("Envelope.service", primary_key=True, comment=CONSUMER)
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True, comment=EVENT_ID)
+    handled_at: Mapped[dt.datetime] = mapped_column(
+        server_default=func.now(), comment="When the effect was written."
+    )
 
 
 class DeadLetter(Base):
@@ -114,10 +124,14 @@ class DeadLetter(Base):
     )
 
     id: Mapped[Id]
-    consumer: Mapped[str] = contract_text("Envelope.service")
+    consumer: Mapped[str] = contract_text("Envelope.service", comment=CONSUMER)
     stream: Mapped[str] = mapped_column(comment="The Redis stream it was read from.")
     entry_id: Mapped[str] = mapped_column(comment="Its id in the stream.")
     envelope: Mapped[bytes] = mapped_column(LargeBinary, comment="As read; it may not decode.")
     reason: Mapped[str] = mapped_column(comment="The error's class and message; no payload.")
-    deliveries: Mapped[int] = mapped_column(server_default=text("1"))
-    failed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    deliveries: Mapped[int] = mapped_column(
+        server_default=text("1"), comment="How often it was tried."
+    )
+    failed_at: Mapped[dt.datetime] = mapped_column(
+        server_default=func.now(), comment="When it was given up."
+    )

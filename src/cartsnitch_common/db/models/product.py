@@ -67,7 +67,9 @@ class NormalizedProduct(Base):
     size: Mapped[str | None] = contract_text(
         "NormalizedProduct.size", comment='As printed: "18", "1/2" or "12 x 12".'
     )
-    size_unit: Mapped[str | None] = contract_text("NormalizedProduct.size_unit")
+    size_unit: Mapped[str | None] = contract_text(
+        "NormalizedProduct.size_unit", comment='As printed: "oz", "fl oz" or "ct".'
+    )
     upc_variants: Mapped[list[str]] = mapped_column(
         default=list,
         server_default=text("'[]'::jsonb"),

@@ -64,7 +64,9 @@ class Purchase(Base):
     raw_data: Mapped[dict[str, Any] | None] = mapped_column(
         deferred=True, comment="What the retailer sent. Personal; never leaves this table."
     )
-    ingested_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    ingested_at: Mapped[dt.datetime] = mapped_column(
+        server_default=func.now(), comment="When it was recorded."
+    )
 
     items: Mapped[list[PurchaseItem]] = relationship(
         lazy="raise",
@@ -94,7 +96,9 @@ class PurchaseItem(Base):
 
     id: Mapped[Id]
     purchase_id: Mapped[uuid.UUID] = foreign_key("purchases.id", on_delete="CASCADE")
-    product_name_raw: Mapped[str] = contract_text("PurchaseItem.product_name_raw")
+    product_name_raw: Mapped[str] = contract_text(
+        "PurchaseItem.product_name_raw", comment="As printed."
+    )
     upc: Mapped[str | None] = contract_text(
         "PurchaseItem.upc", comment="GTIN, or PLU code of 4 or 5 digits."
     )
@@ -105,7 +109,9 @@ class PurchaseItem(Base):
     sale_price: Mapped[UnitPrice | None]
     coupon_discount: Mapped[Amount | None]
     loyalty_discount: Mapped[Amount | None]
-    category_raw: Mapped[str | None] = contract_text("PurchaseItem.category_raw")
+    category_raw: Mapped[str | None] = contract_text(
+        "PurchaseItem.category_raw", comment="As the retailer says."
+    )
     normalized_product_id: Mapped[uuid.UUID | None] = foreign_key(
         "normalized_products.id", on_delete="SET NULL"
     )

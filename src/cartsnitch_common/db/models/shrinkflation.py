@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 
 from sqlalchemy import CheckConstraint, UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
 from cartsnitch_common.constants import Service
 from cartsnitch_common.db.base import Base
@@ -42,12 +42,12 @@ class ShrinkflationEvent(Base):
     normalized_product_id: Mapped[uuid.UUID] = foreign_key(
         "normalized_products.id", on_delete="RESTRICT"
     )
-    detected_date: Mapped[dt.date]
-    old_size: Mapped[str] = contract_text("ShrinkflationEvent.old_size")
-    new_size: Mapped[str] = contract_text("ShrinkflationEvent.new_size")
-    old_unit: Mapped[str] = contract_text("ShrinkflationEvent.old_unit")
-    new_unit: Mapped[str] = contract_text("ShrinkflationEvent.new_unit")
-    price_at_old_size: Mapped[UnitPrice | None]
-    price_at_new_size: Mapped[UnitPrice | None]
+    detected_date: Mapped[dt.date] = mapped_column(comment="The day it was found.")
+    old_size: Mapped[str] = contract_text("ShrinkflationEvent.old_size", comment="As printed.")
+    new_size: Mapped[str] = contract_text("ShrinkflationEvent.new_size", comment="As printed.")
+    old_unit: Mapped[str] = contract_text("ShrinkflationEvent.old_unit", comment="As printed.")
+    new_unit: Mapped[str] = contract_text("ShrinkflationEvent.new_unit", comment="As printed.")
+    price_at_old_size: Mapped[UnitPrice | None] = mapped_column(comment="US dollars a package.")
+    price_at_new_size: Mapped[UnitPrice | None] = mapped_column(comment="US dollars a package.")
     confidence: Mapped[Probability]
     notes: Mapped[str | None] = contract_text("ShrinkflationEvent.notes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from sqlalchemy import CheckConstraint, UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
 from cartsnitch_common.constants import Service, StoreSlug
 from cartsnitch_common.db.base import Base
@@ -72,5 +72,5 @@ class StoreLocation(Base):
     city: Mapped[str] = contract_text("StoreLocation.city")
     state: Mapped[str] = contract_text("StoreLocation.state", comment="USPS code, upper case.")
     zip: Mapped[str] = contract_text("StoreLocation.zip")
-    lat: Mapped[float | None]
-    lng: Mapped[float | None]
+    lat: Mapped[float | None] = mapped_column(comment="Degrees north, WGS 84.")
+    lng: Mapped[float | None] = mapped_column(comment="Degrees east, WGS 84.")

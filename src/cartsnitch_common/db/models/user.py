@@ -86,8 +86,12 @@ class UserStoreAccount(Base):
         deferred=True,
         comment="The retailer's session, encrypted. Read by ReceiptWitness only.",
     )
-    session_expires_at: Mapped[dt.datetime | None]
-    last_sync_at: Mapped[dt.datetime | None]
+    session_expires_at: Mapped[dt.datetime | None] = mapped_column(
+        comment="When the retailer ends the session; NULL when it does not say."
+    )
+    last_sync_at: Mapped[dt.datetime | None] = mapped_column(
+        comment="When receipts were last read; NULL before the first time."
+    )
     status: Mapped[AccountStatus] = enum_column(
         AccountStatus,
         name="status",
