@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-import re
 from decimal import Decimal
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from _bench.comparison import Comparison, Direction, Sides
 from _bench.databases import open_driver, open_session, product_database
+from _bench.words_by_hand import words_of
+from cartsnitch_common.db.models import NormalizedProduct
 from cartsnitch_common.db.queries.product_codes import find_product_by_code, find_products_by_codes
 from cartsnitch_common.db.queries.product_names import find_products_by_name
 
@@ -29,6 +30,12 @@ FEW: Final = 10_000
 
 _CALLS: Final = 200
 _LEAST: Final = Decimal("0.5")
+_TEXTS: Final = select(
+    NormalizedProduct.brand,
+    NormalizedProduct.canonical_name,
+    NormalizedProduct.size,
+    NormalizedProduct.size_unit,
+)
 
 
 async def _codes(world: World, count: int) -> list[str]:
@@ -82,38 +89,21 @@ async def _codes_together(world: World) -> AsyncIterator[Sides]:
         yield Sides(ours=together, rival=_finding(session, cycle(codes)), units=len(batches))
 
 
-class _Scan:
-    """Reads every product and scores it: what needs no table and no index beside the products.
+async def _best_by_scan(session: AsyncSession, line: str) -> Decimal | None:
+    """Read every product and score it: what needs no table beside the products.
 
-    Its words are those of ``product_name_tokens``, for the texts of this data set: it
-    knows their ways of writing only, which makes it faster than a general one.
+    Returns:
+        The best score; None without one of at least a half.
     """
-
-    _UNIT: Final = re.compile(r"([0-9]) (floz|oz|lb|kg|g|ml|l|gal|qt|pt|ct)\b")
-
-    def __init__(self, driver: asyncpg.Connection) -> None:
-        self._driver = driver
-
-    async def best(self, line: str) -> Decimal | None:
-        """The best score of a line; None without one of at least a half."""
-        wanted = self._words(line)
-        size, best = len(wanted), 0.0
-        words, shared_by = self._words, wanted.intersection
-        for row in await self._driver.fetch(
-            "SELECT id, concat_ws(' ', brand, canonical_name, size, size_unit)"
-            "  FROM normalized_products"
-        ):
-            found = words(row[1])
-            shared = len(shared_by(found))
-            score = shared / (size + len(found) - shared)
-            if score > best:  # noqa: PLR1730 - a call of max would be slower
-                best = score
-        # As the database does: cut to four decimal places. The float is exact enough for it.
-        return Decimal(int(best * 10_000 + 1e-9)).scaleb(-4) if best >= _LEAST else None
-
-    def _words(self, line: str) -> set[str]:
-        plain = line.lower().replace("fl oz", "floz").replace("variety pack", "variety ct")
-        return set(self._UNIT.sub(r"\1\2", plain).split())
+    wanted = words_of(line)
+    best = 0.0
+    for texts in await session.execute(_TEXTS):
+        found = words_of(" ".join(text for text in texts if text))
+        shared = len(wanted & found)
+        score = shared / (len(wanted) + len(found) - shared)
+        best = max(best, score)
+    # As the database does: cut to four decimal places, for which the float is exact enough.
+    return Decimal(int(best * 10_000 + 1e-9)).scaleb(-4) if best >= _LEAST else None
 
 
 async def _lines(driver: asyncpg.Connection, count: int) -> list[str]:
@@ -134,7 +124,6 @@ def _name_against_scan(count: int, lines: int) -> Callable[[World], AsyncIterato
     async def prepare(world: World) -> AsyncIterator[Sides]:
         settings = await product_database(world, count)
         async with open_session(settings) as session, open_driver(settings) as driver:
-            scan = _Scan(driver)
             asked = await _lines(driver, lines)
 
             async def ours() -> list[Decimal | None]:
@@ -142,7 +131,7 @@ def _name_against_scan(count: int, lines: int) -> Callable[[World], AsyncIterato
                 return [matches[0].score if matches else None for matches in found]
 
             async def rival() -> list[Decimal | None]:
-                return [await scan.best(line) for line in asked]
+                return [await _best_by_scan(session, line) for line in asked]
 
             if (mine := await ours()) != (theirs := await rival()):
                 message = f"the best scores differ: {mine} and {theirs}"
