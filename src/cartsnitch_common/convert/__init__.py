@@ -1,24 +1,24 @@
 """Rows to messages and back: the only place that knows both.
 
-from cartsnitch_common.convert import from_message, to_message
+One at a time::
 
-message = to_message(row)      # the type of the message follows from the row's
-session.add(from_message(message))
+    message = to_message(row)  # the type of the message follows from the row's
+    session.add(from_message(message))
+
+Many at once go without rows, several times as fast::
+
+    messages = await fetch_messages(session, select(PriceHistory).where(...))
+    await copy_messages(session, messages)
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, overload
 
-from cartsnitch_common.convert.coupon import COUPON
+from cartsnitch_common.convert.copying import copy_messages
+from cartsnitch_common.convert.fetching import fetch_messages, stream_messages
 from cartsnitch_common.convert.mapping import Mapping
-from cartsnitch_common.convert.price import PRICE_OBSERVATION
-from cartsnitch_common.convert.product import NORMALIZED_PRODUCT
-from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM
-from cartsnitch_common.convert.shrinkflation import SHRINKFLATION_EVENT
-from cartsnitch_common.convert.store import STORE, STORE_LOCATION
-from cartsnitch_common.convert.user import USER, USER_STORE_ACCOUNT
+from cartsnitch_common.convert.registry import MAPPINGS, by_message, by_row
 
 if TYPE_CHECKING:
     from cartsnitch.account.v1 import User, UserStoreAccount
@@ -29,31 +29,15 @@ if TYPE_CHECKING:
     from cartsnitch.shrinkflation.v1 import ShrinkflationEvent
     from cartsnitch_common.db import models
 
-__all__ = ["MAPPINGS", "Mapping", "from_message", "to_message"]
-
-MAPPINGS: tuple[Mapping[Any, Any], ...] = (
-    STORE,
-    STORE_LOCATION,
-    USER,
-    USER_STORE_ACCOUNT,
-    NORMALIZED_PRODUCT,
-    PURCHASE,
-    PURCHASE_ITEM,
-    PRICE_OBSERVATION,
-    COUPON,
-    SHRINKFLATION_EVENT,
-)
-"""Every aggregate's mapping; parents stand before their children."""
-
-
-@cache
-def _by_row() -> dict[type, Mapping[Any, Any]]:
-    return {mapping.row: mapping for mapping in MAPPINGS}
-
-
-@cache
-def _by_message() -> dict[type, Mapping[Any, Any]]:
-    return {mapping.message: mapping for mapping in MAPPINGS}
+__all__ = [
+    "MAPPINGS",
+    "Mapping",
+    "copy_messages",
+    "fetch_messages",
+    "from_message",
+    "stream_messages",
+    "to_message",
+]
 
 
 @overload
@@ -82,7 +66,7 @@ def to_message(row: Any) -> Any:
     Raises:
         UnmappableValueError: The row holds a value the contract cannot carry.
     """
-    return _by_row()[type(row)].to_message(row)
+    return by_row()[type(row)].to_message(row)
 
 
 @overload
@@ -113,4 +97,4 @@ def from_message(message: Any) -> Any:
         UnmappableValueError: It holds a value the column cannot hold, such as a
             price with more decimal places, another currency or an unknown enum value.
     """
-    return _by_message()[type(message)].from_message(message)
+    return by_message()[type(message)].from_message(message)

@@ -1,0 +1,182 @@
+"""Messages into the database by binary COPY; no row is made between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import inspect
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cartsnitch_common.convert.binary import SIGNATURE, TRAILER
+from cartsnitch_common.convert.registry import mapping_of_message
+from cartsnitch_common.db.driver_errors import database_errors
+from cartsnitch_common.errors import DatabaseError, InvalidFieldError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from google.protobuf.message import Message
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from cartsnitch_common.convert.mapping import Mapping
+
+_BATCH: Final = 10_000
+"""The messages of one COPY."""
+
+_BATCH_WITH_CHILDREN: Final = 1000
+"""The messages of one COPY where each brings rows of another table."""
+
+_SLICE: Final = 500
+"""The messages that are encoded at once; the server works on those before them meanwhile."""
+
+
+async def copy_messages(
+    session: AsyncSession | AsyncConnection, messages: Iterable[Message] | AsyncIterable[Message]
+) -> int:
+    """Write messages of one type into their table, in the caller's transaction.
+
+    Each is checked against the rules of the contract. Purchases bring their items. All are
+    written or none: a savepoint stands around them, so that after an error the transaction
+    is as it was before, and goes on.
+
+    Args:
+        session: An asynchronous session, or a connection, with a transaction.
+        messages: Any number of them, also asynchronous; memory stays flat.
+
+    Returns:
+        How many messages were written.
+
+    Raises:
+        InvalidFieldError: A message breaks a rule of the contract; the field's path begins
+            with its place, ``messages[17].unit_price``.
+        UnmappableValueError: It holds a value that the column cannot hold; named the same.
+        TypeError: The messages are of several types, or of one that has no table.
+        ConstraintViolationError: The database refuses a row: a duplicate, a missing parent.
+        DatabaseError: It could not be used.
+    """
+    batches = _batches(messages)
+    first = await anext(batches, None)
+    if first is None:
+        return 0
+    kind = type(first[0])
+    mapping = mapping_of_message(kind)
+    async with session.begin_nested():
+        written = await _copy(session, mapping, first, 0)
+        async for batch in batches:
+            written += await _copy(session, mapping, batch, written)
+    return written
+
+
+async def _batches(
+    messages: Iterable[Message] | AsyncIterable[Message],
+) -> AsyncIterator[list[Message]]:
+    """Messages in lists of one COPY each; none is empty."""
+    batch: list[Message] = []
+    limit = 0
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            limit = limit or _limit(message)
+            batch.append(message)
+            if len(batch) == limit:
+                yield batch
+                batch = []
+    else:
+        for message in messages:
+            limit = limit or _limit(message)
+            batch.append(message)
+            if len(batch) == limit:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _limit(message: Message) -> int:
+    children = mapping_of_message(type(message)).children
+    return _BATCH if children is None else _BATCH_WITH_CHILDREN
+
+
+async def _copy(
+    session: AsyncSession | AsyncConnection,
+    mapping: Mapping[Any, Any],
+    batch: list[Message],
+    before: int,
+) -> int:
+    """Write a batch and its children; ``before`` messages were written before."""
+    connection = session
+    if isinstance(session, AsyncSession):
+        connection = await session.connection(bind_arguments={"mapper": inspect(mapping.row)})
+    await _copy_table(connection, mapping, _Stream(mapping, mapping.copy_row, batch, before))
+    if mapping.children is not None:
+        children = _Stream(
+            mapping, lambda message: b"".join(mapping.copy_children(message)), batch, before
+        )
+        await _copy_table(connection, mapping.children, children)
+    return len(batch)
+
+
+async def _copy_table(connection: Any, mapping: Mapping[Any, Any], stream: _Stream) -> None:
+    raw = await connection.get_raw_connection()
+    table = mapping.row.__table__
+    try:
+        with database_errors():
+            await raw.driver_connection.copy_to_table(
+                table.name,
+                schema_name=table.schema,
+                columns=[table.c[pair.column].name for pair in mapping.pairs],
+                format="binary",
+                source=stream.chunks(),
+            )
+    except DatabaseError:
+        # What is wrong with a message says more than what the server made of those before.
+        if stream.error is None:
+            raise
+    if stream.error is not None:
+        raise stream.error
+
+
+class _Stream:
+    """The bytes of a COPY, encoded while the server works on what it has.
+
+    Attributes:
+        error: Why the stream ended early. To raise in the midst of a COPY would make the
+            driver cancel it from another connection; it ends well and is rolled back.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping[Any, Any],
+        encode: Callable[[Any], bytes],
+        batch: Sequence[Message],
+        before: int,
+    ) -> None:
+        self.error: Exception | None = None
+        self._kind = mapping.message
+        self._encode = encode
+        self._batch = batch
+        self._before = before
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The stream in chunks of some hundred rows."""
+        yield SIGNATURE
+        for start in range(0, len(self._batch), _SLICE):
+            encoded: list[bytes] = []
+            try:
+                for message in self._batch[start : start + _SLICE]:
+                    if message.__class__ is not self._kind:
+                        raise TypeError(f"is no {self._kind.__name__}")  # noqa: TRY301 - below it gets its place
+                    encoded.append(self._encode(message))
+            except (InvalidFieldError, TypeError) as error:
+                self.error = _placed(error, self._before + start + len(encoded))
+                break
+            yield b"".join(encoded)
+        yield TRAILER
+
+
+def _placed(error: InvalidFieldError | TypeError, index: int) -> Exception:
+    place = f"messages[{index}]"
+    if isinstance(error, InvalidFieldError):
+        path = f"{place}.{error.field}" if error.field else place
+        return type(error)(path, error.reason, rule_id=error.rule_id)
+    return TypeError(f"{place} {error}")

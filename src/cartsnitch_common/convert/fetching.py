@@ -1,0 +1,199 @@
+"""Messages straight from a SELECT, all at once or as a stream; no row is made between.
+
+    observations = await fetch_messages(session, select(PriceHistory).where(...))
+    async for observation in stream_messages(session, select(PriceHistory)):
+        ...
+
+Any SELECT of one entity will do, also of an ``aliased`` one, with any WHERE, JOIN, ORDER BY
+or LIMIT. It runs in the session's transaction and sees what that has written. For sync
+sessions there is no twin: the services that read many rows are asynchronous, and a
+script reads rows and uses ``to_message``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from cartsnitch_common.convert.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+    from cartsnitch.account.v1 import User, UserStoreAccount
+    from cartsnitch.catalog.v1 import NormalizedProduct, Store, StoreLocation
+    from cartsnitch.coupon.v1 import Coupon
+    from cartsnitch.pricing.v1 import PriceObservation
+    from cartsnitch.purchase.v1 import Purchase, PurchaseItem
+    from cartsnitch.shrinkflation.v1 import ShrinkflationEvent
+    from cartsnitch_common.db import models
+
+    type Session = AsyncSession | AsyncConnection
+
+BATCH: Final = 2000
+"""The messages of a stream that are in memory at once. About 1 MB."""
+
+
+@overload
+async def fetch_messages(session: Session, statement: Select[models.Store]) -> list[Store]: ...
+
+
+@overload
+async def fetch_messages(
+    session: Session, statement: Select[models.StoreLocation]
+) -> list[StoreLocation]: ...
+
+
+@overload
+async def fetch_messages(session: Session, statement: Select[models.User]) -> list[User]: ...
+
+
+@overload
+async def fetch_messages(
+    session: Session, statement: Select[models.UserStoreAccount]
+) -> list[UserStoreAccount]: ...
+
+
+@overload
+async def fetch_messages(
+    session: Session, statement: Select[models.NormalizedProduct]
+) -> list[NormalizedProduct]: ...
+
+
+@overload
+async def fetch_messages(
+    session: Session, statement: Select[models.Purchase], *, with_items: bool = False
+) -> list[Purchase]: ...
+
+
+@overload
+async def fetch_messages(
+    session: Session, statement: Select[models.PurchaseItem]
+) -> list[PurchaseItem]: ...
+
+
+@overload
+async def fetch_messages(
+    session: Session, statement: Select[models.PriceHistory]
+) -> list[PriceObservation]: ...
+
+
+@overload
+async def fetch_messages(session: Session, statement: Select[models.Coupon]) -> list[Coupon]: ...
+
+
+@overload
+async def fetch_messages(
+    session: Session, statement: Select[models.ShrinkflationEvent]
+) -> list[ShrinkflationEvent]: ...
+async def fetch_messages(
+    session: Session, statement: Select[Any], *, with_items: bool = False
+) -> list[Any]:
+    """Read every message that a statement selects.
+
+    Args:
+        session: An asynchronous session, or a connection.
+        statement: A SELECT of one mapped entity and nothing else. What it says of loading
+            relationships is not followed.
+        with_items: Whether purchases carry their items, which costs one more query.
+
+    Raises:
+        TypeError: The statement selects anything else, or ``with_items`` something that
+            has none.
+        UnmappableValueError: A row holds a value that the contract cannot carry.
+        DatabaseError: The database refused or could not be used.
+    """
+    return await Reading.of(statement, with_items=with_items).all(session)
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.Store], *, batch_size: int = ...
+) -> AsyncIterator[Store]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.StoreLocation], *, batch_size: int = ...
+) -> AsyncIterator[StoreLocation]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.User], *, batch_size: int = ...
+) -> AsyncIterator[User]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.UserStoreAccount], *, batch_size: int = ...
+) -> AsyncIterator[UserStoreAccount]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.NormalizedProduct], *, batch_size: int = ...
+) -> AsyncIterator[NormalizedProduct]: ...
+
+
+@overload
+def stream_messages(
+    session: Session,
+    statement: Select[models.Purchase],
+    *,
+    batch_size: int = ...,
+    with_items: bool = ...,
+) -> AsyncIterator[Purchase]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.PurchaseItem], *, batch_size: int = ...
+) -> AsyncIterator[PurchaseItem]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.PriceHistory], *, batch_size: int = ...
+) -> AsyncIterator[PriceObservation]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.Coupon], *, batch_size: int = ...
+) -> AsyncIterator[Coupon]: ...
+
+
+@overload
+def stream_messages(
+    session: Session, statement: Select[models.ShrinkflationEvent], *, batch_size: int = ...
+) -> AsyncIterator[ShrinkflationEvent]: ...
+async def stream_messages(
+    session: Session,
+    statement: Select[Any],
+    *,
+    batch_size: int = BATCH,
+    with_items: bool = False,
+) -> AsyncIterator[Any]:
+    """Read the messages that a statement selects one after the other; memory stays flat.
+
+    A cursor of the server holds the place. It ends with the transaction: read to the end
+    or leave the loop, and commit after that.
+
+    Args:
+        session: An asynchronous session, or a connection, in a transaction.
+        statement: As in :func:`fetch_messages`.
+        batch_size: The messages that are fetched at once; at least 1.
+        with_items: As in :func:`fetch_messages`, one more query a batch.
+
+    Raises:
+        TypeError: As in :func:`fetch_messages`.
+        UnmappableValueError: As in :func:`fetch_messages`.
+        DatabaseError: As in :func:`fetch_messages`; also in the midst of the stream.
+    """
+    reading = Reading.of(statement, with_items=with_items)
+    async for batch in reading.batches(session, batch_size):
+        for message in batch:
+            yield message

@@ -1,0 +1,156 @@
+"""Messages out of the database without a row between: the work of ``fetching.py``.
+
+The statement's entity is replaced by the scalars of its message; SQLAlchemy compiles and
+runs it, so that it is in the session's transaction, within its time limit, with its
+errors as ours; and the driver's records go to the encoder as they are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from asyncpg.pgproto.pgproto import UUID
+from sqlalchemy import ARRAY, Uuid, bindparam, func, inspect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cartsnitch_common.convert.projection import project
+from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM, PurchaseMapping
+from cartsnitch_common.convert.registry import mapping_of_row
+from cartsnitch_common.db import models
+from cartsnitch_common.db.driver_errors import database_errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy import Connection, CursorResult, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from cartsnitch_common.convert.mapping import Mapping
+
+_IDS: Final = "ids"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A statement that is ready to be read as messages.
+
+    Attributes:
+        mapping: The mapping of its entity.
+        statement: The SELECT of the message's scalars.
+        with_items: Whether purchases carry their items.
+    """
+
+    mapping: Mapping[Any, Any]
+    statement: Select[Any]
+    with_items: bool
+
+    @classmethod
+    def of(cls, statement: Select[Any], *, with_items: bool) -> Reading:
+        """Take a SELECT of one entity.
+
+        Raises:
+            TypeError: It selects anything else, or items of what has none.
+        """
+        found = statement.column_descriptions
+        entity = found[0]["entity"] if len(found) == 1 else None
+        if entity is None or found[0]["expr"] is not entity:
+            raise TypeError("the statement must select one entity and nothing else")
+        mapping = mapping_of_row(inspect(entity).mapper.class_)
+        if with_items and mapping is not PURCHASE:
+            raise TypeError("only purchases have items")
+        columns = project(entity, mapping.pairs)
+        projected: Any = statement.with_only_columns(*columns, maintain_column_froms=True)
+        return cls(mapping=mapping, statement=projected, with_items=with_items)
+
+    async def all(self, session: AsyncSession | AsyncConnection) -> list[Any]:
+        """Every message."""
+        connection = await self._connection(session)
+        with database_errors():
+            records = await connection.run_sync(_fetch_all, self.statement)
+        return await self._messages(connection, records)
+
+    async def batches(
+        self, session: AsyncSession | AsyncConnection, size: int
+    ) -> AsyncIterator[list[Any]]:
+        """The messages in batches, by a cursor of the server."""
+        connection = await self._connection(session)
+        statement = self.statement.execution_options(stream_results=True)
+        with database_errors():
+            result: CursorResult[Any] = await connection.run_sync(
+                lambda each: each.execute(statement)
+            )
+        try:
+            while True:
+                with database_errors():
+                    records = await connection.run_sync(lambda _: _fetch(result, size))
+                if not records:
+                    return
+                yield await self._messages(connection, records)
+        finally:
+            await connection.run_sync(lambda _: result.close())
+
+    async def _connection(self, session: AsyncSession | AsyncConnection) -> AsyncConnection:
+        if not isinstance(session, AsyncSession):
+            return session
+        if session.sync_session.autoflush:
+            await session.flush()
+        return await session.connection(bind_arguments={"mapper": inspect(self.mapping.row)})
+
+    async def _messages(self, connection: AsyncConnection, records: Sequence[Any]) -> list[Any]:
+        encoded = self.mapping.encode_records(records)
+        if self.with_items and records:
+            encoded = await _with_items(connection, self.mapping, records, encoded)
+        parse = self.mapping.message.FromString
+        return [parse(each) for each in encoded]
+
+
+def _fetch_all(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
+    return _fetch(connection.execute(statement))
+
+
+def _fetch(result: CursorResult[Any], size: int | None = None) -> Sequence[Any]:
+    """The driver's records of a result, all or the next; SQLAlchemy would make rows of them.
+
+    The strategy is asked and not the cursor: it has read the first record of a stream.
+    """
+    strategy, cursor = result.cursor_strategy, cast("Any", result.cursor)
+    records: Sequence[Any] = (
+        strategy.fetchall(result, cursor)
+        if size is None
+        else strategy.fetchmany(result, cursor, size)
+    )
+    return records
+
+
+async def _with_items(
+    connection: AsyncConnection,
+    mapping: Mapping[Any, Any],
+    records: Sequence[Any],
+    encoded: list[bytes],
+) -> list[bytes]:
+    """The bytes of purchases with those of their items, by one more query."""
+    ids = [record[_place(mapping, "id")] for record in records]
+    wanted = bindparam(_IDS, [UUID(one) for one in ids], type_=ARRAY(Uuid))
+    items = models.PurchaseItem
+    statement = (
+        select(*project(items, PURCHASE_ITEM.pairs))
+        .where(items.purchase_id == func.any(wanted))
+        .order_by(items.purchase_id, items.id)
+    )
+    with database_errors():
+        found = await connection.run_sync(_fetch_all, statement)
+    owner = _place(PURCHASE_ITEM, "purchase_id")
+    by_purchase: dict[str, list[bytes]] = defaultdict(list)
+    for record, item in zip(found, PURCHASE_ITEM.encode_records(found), strict=True):
+        by_purchase[record[owner]].append(item)
+    purchases = cast("PurchaseMapping", mapping)
+    return [
+        purchases.with_items(purchase, by_purchase[one])
+        for one, purchase in zip(ids, encoded, strict=True)
+    ]
+
+
+def _place(mapping: Mapping[Any, Any], column: str) -> int:
+    return next(place for place, pair in enumerate(mapping.pairs) if pair.column == column)
