@@ -13,7 +13,9 @@ from cartsnitch_common.errors import SettingError
 PREFIX: Final = "CARTSNITCH_"
 
 _DATABASE_SCHEMES: Final = ("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg")
-_REDIS_SCHEMES: Final = ("redis", "rediss")
+_REDIS_SCHEMES: Final = tuple(
+    scheme + form for form in ("", "+sentinel", "+cluster") for scheme in ("redis", "rediss")
+)
 _SHORTEST_TOKEN: Final = 32
 
 
@@ -42,7 +44,11 @@ class Settings(BaseSettings):
     first one's."""
 
     redis_url: SecretStr | None = None
-    """``redis://user:password@host:port/0``, or ``rediss://`` for TLS."""
+    """``redis://user:password@host:port/0``, or ``rediss://`` for TLS.
+
+    ``redis+sentinel://user:password@host:port,host:port/service/0`` is the master that
+    Sentinels call ``service``, ``redis+cluster://user:password@host:port,host:port`` a
+    Cluster of which some nodes are named."""
 
     service: str | None = None
     """Which service of the platform this process is, such as ``receiptwitness``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from google.protobuf.message import Message
-    from redis.asyncio import Redis
 
+    from cartsnitch_common.events.client import RedisClient
     from cartsnitch_common.events.delivery import Handler, Inbox
     from cartsnitch_common.events.event import Event
     from cartsnitch_common.events.streams import Entry
@@ -50,7 +51,7 @@ class Consumer[S]:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         inbox: Inbox[S],
         *,
         group: str,
@@ -117,22 +118,23 @@ class Consumer[S]:
         recovering = True
         claim_time = 0.0
         clock = asyncio.get_running_loop().time
-        while not stop.is_set():
-            try:
-                if recovering:
-                    await self._recover(reader, stop)
-                    recovering = False
-                if clock() >= claim_time:
-                    await self._claim(reader, stop)
-                    claim_time = clock() + self._options.claim_after / 4
-                await self._handle_new(reader, stop)
-            except RedisError as error:
-                # An answer may be lost with entries in it, and a wiped Redis has lost
-                # the group: begin again with the group and what is pending.
-                recovering = True
-                await self._redis_outage.pause(stop, redis_reason(error))
-            else:
-                self._redis_outage.over()
+        async with aclosing(reader):
+            while not stop.is_set():
+                try:
+                    if recovering:
+                        await self._recover(reader, stop)
+                        recovering = False
+                    if clock() >= claim_time:
+                        await self._claim(reader, stop)
+                        claim_time = clock() + self._options.claim_after / 4
+                    await self._handle_new(reader, stop)
+                except RedisError as error:
+                    # An answer may be lost with entries in it, and a wiped Redis has lost
+                    # the group: begin again with the group and what is pending.
+                    recovering = True
+                    await self._redis_outage.pause(stop, redis_reason(error))
+                else:
+                    self._redis_outage.over()
 
     async def _recover(self, reader: GroupReader, stop: asyncio.Event) -> None:
         await reader.create_groups()

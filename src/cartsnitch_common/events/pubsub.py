@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from google.protobuf.message import Message
-    from redis import Redis as SyncRedis
-    from redis.asyncio import Redis
 
     from cartsnitch.event.v1 import Envelope
     from cartsnitch_common.constants import Service
+    from cartsnitch_common.events.client import RedisClient, SyncRedisClient
     from cartsnitch_common.events.envelope import EventContext
 
 _LOG: Final = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ _PATIENCE: Final = 10.0
 
 
 async def publish(
-    redis: Redis,
+    redis: RedisClient,
     payload: Message,
     *,
     service: Service | str,
@@ -80,7 +79,7 @@ async def publish(
 
 
 def publish_sync(
-    redis: SyncRedis,
+    redis: SyncRedisClient,
     payload: Message,
     *,
     service: Service | str,
@@ -112,7 +111,7 @@ class SubscriptionStats:
     cuts: int = 0
 
 
-def subscribe[P: Message](redis: Redis, kind: type[P], *kinds: type[P]) -> Subscription[P]:
+def subscribe[P: Message](redis: RedisClient, kind: type[P], *kinds: type[P]) -> Subscription[P]:
     """Listen on the channels of some payloads. Nothing is kept: see the module.
 
         async with subscribe(redis, PricesUpdated) as events:
@@ -138,7 +137,7 @@ def subscribe[P: Message](redis: Redis, kind: type[P], *kinds: type[P]) -> Subsc
 class Subscription[P: Message]:
     """Events of some channels as they are published; see ``subscribe``."""
 
-    def __init__(self, redis: Redis, kinds: tuple[type[P], ...]) -> None:
+    def __init__(self, redis: RedisClient, kinds: tuple[type[P], ...]) -> None:
         """Prepare it; it listens from ``async with`` on."""
         self._redis = redis
         self._kinds = {binding_of(kind).channel: kind for kind in kinds}

@@ -8,6 +8,7 @@ publishes it again: the same event ids, which consumers drop.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 import time
@@ -38,18 +39,22 @@ from cartsnitch_common.db.failures import connection_failure, sqlstate_of
 from cartsnitch_common.db.models.event import LoggedEvent, OutboxEvent
 from cartsnitch_common.errors import DatabaseError, DatabaseUnavailableError
 from cartsnitch_common.events.backoff import Outage, rest, spread
-from cartsnitch_common.events.client import async_redis, redis_reason, require_safe
+from cartsnitch_common.events.client import (
+    ClusterClient,
+    async_redis,
+    redis_reason,
+    require_safe,
+)
 from cartsnitch_common.events.names import ENTRY_FIELD, RELAY_LOCK
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Sequence
 
-    from redis.asyncio import Redis
     from sqlalchemy import Insert, Row, Select
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from cartsnitch_common.config import Settings
+    from cartsnitch_common.events.client import RedisClient
 
 _LOG: Final = logging.getLogger(__name__)
 _DATABASE_ERRORS: Final = (
@@ -97,7 +102,7 @@ class Relay:
         settings: Settings,
         *,
         engine: AsyncEngine | None = None,
-        redis: Redis | None = None,
+        redis: RedisClient | None = None,
         options: RelayOptions | None = None,
     ) -> None:
         """Describe a relay. Nothing is opened before it runs.
@@ -140,7 +145,7 @@ class Relay:
             return await self._relay_batch(engine, redis) or 0
 
     @asynccontextmanager
-    async def _servers(self) -> AsyncIterator[tuple[AsyncEngine, Redis]]:
+    async def _servers(self) -> AsyncIterator[tuple[AsyncEngine, RedisClient]]:
         async with AsyncExitStack() as stack:
             engine, redis = self._engine, self._redis
             if engine is None:
@@ -154,7 +159,7 @@ class Relay:
                 stack.push_async_callback(redis.aclose)
             yield engine, redis
 
-    async def _run(self, engine: AsyncEngine, redis: Redis, stop: asyncio.Event) -> None:
+    async def _run(self, engine: AsyncEngine, redis: RedisClient, stop: asyncio.Event) -> None:
         redis_outage = Outage(_LOG, "the relay", "Redis")
         database_outage = Outage(_LOG, "the relay", "the database")
         standing_by = False
@@ -179,7 +184,7 @@ class Relay:
             else:
                 redis_outage.over()
 
-    async def _relay_batch(self, engine: AsyncEngine, redis: Redis) -> int | None:
+    async def _relay_batch(self, engine: AsyncEngine, redis: RedisClient) -> int | None:
         """Relay one batch; None when another relay is at work."""
         options = self._options
         refused: Exception | None = None
@@ -199,9 +204,34 @@ class Relay:
         return len(sent)
 
     async def _send(
-        self, redis: Redis, rows: Sequence[Row[Any]]
+        self, redis: RedisClient, rows: Sequence[Row[Any]]
     ) -> tuple[list[int], Exception | None]:
         """Publish rows; return the ids of those that are out, and the first refusal."""
+        if not isinstance(redis, ClusterClient):
+            return await self._transact(redis, rows)
+        # A transaction is of one node, and a channel that is down holds up no other.
+        channels: dict[str, list[Row[Any]]] = {}
+        for row in rows:
+            channels.setdefault(row.event_type, []).append(row)
+        outcomes = await asyncio.gather(
+            *(self._transact(redis, of_one) for of_one in channels.values()),
+            return_exceptions=True,
+        )
+        sent, refused = list[int](), None
+        for outcome in outcomes:
+            if isinstance(outcome, tuple):
+                sent += outcome[0]
+                refused = refused or outcome[1]
+            elif isinstance(outcome, RedisError):
+                refused = refused or outcome
+            else:
+                raise outcome
+        return sent, refused
+
+    async def _transact(
+        self, redis: RedisClient, rows: Sequence[Row[Any]]
+    ) -> tuple[list[int], Exception | None]:
+        """Publish rows in one transaction of Redis."""
         oldest = int((time.time() - self._options.retention.total_seconds()) * 1000)
         # In one MULTI: if Redis takes one command and refuses another, say while it
         # runs out of memory, a later event of a key might be out before an earlier.

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ResponseError
 
+from cartsnitch_common.events.client import ClusterClient
 from cartsnitch_common.events.names import ENTRY_FIELD
+from cartsnitch_common.events.slot_reads import SlotReads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from redis.asyncio import Redis
+    from cartsnitch_common.events.client import RedisClient
 
 _FIRST: Final = "0-0"
 
@@ -42,15 +44,20 @@ class GroupReader:
     would count against all the others in it.
     """
 
-    def __init__(self, redis: Redis, *, group: str, name: str, streams: Sequence[str]) -> None:
-        """Describe it; ``create_groups`` comes first."""
+    def __init__(
+        self, redis: RedisClient, *, group: str, name: str, streams: Sequence[str]
+    ) -> None:
+        """Describe it; ``create_groups`` comes first, ``aclose`` last."""
         self._redis = redis
         self._group = group
         self._name = name
         self.streams = tuple(streams)
+        self._limits: dict[str, Any] = {}
+        self._slots = SlotReads(lambda stream: self._read({stream: ">"}, **self._limits))
 
     async def create_groups(self) -> None:
         """Make the group on each stream, from the stream's beginning, where it is missing."""
+        await self._slots.end()
         for stream in self.streams:
             try:
                 await self._redis.xgroup_create(stream, self._group, id=0, mkstream=True)
@@ -86,13 +93,18 @@ class GroupReader:
 
     async def new(self, *, count: int, block: float) -> list[Entry]:
         """Entries that no consumer of the group has seen, waiting up to ``block`` seconds."""
-        return await self._read(
-            dict.fromkeys(self.streams, ">"), count=count, block=max(1, int(block * 1000))
-        )
+        self._limits = {"count": count, "block": max(1, int(block * 1000))}
+        if isinstance(self._redis, ClusterClient):
+            return await self._slots.first(self.streams)
+        return await self._read(dict.fromkeys(self.streams, ">"), **self._limits)
 
     async def acknowledge(self, entry: Entry) -> None:
         """Tell Redis that the entry is done with."""
         await self._redis.xack(entry.stream, self._group, entry.entry_id)
+
+    async def aclose(self) -> None:
+        """Wait for reads that are under way; what they bring stays pending."""
+        await self._slots.end()
 
     async def _read(
         self, positions: Mapping[Any, str], *, count: int, block: int | None = None

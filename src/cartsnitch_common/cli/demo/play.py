@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from google.protobuf.message import Message
-    from redis.asyncio import Redis
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
     from cartsnitch_common.config import Settings
@@ -137,7 +136,7 @@ async def _record(session: AsyncSession, file: ReceiptFile) -> Recorded:
 
 
 async def _perform(
-    settings: Settings, sessions: Sessions, redis: Redis, receipts: list[ReceiptFile]
+    settings: Settings, sessions: Sessions, redis: client.RedisClient, receipts: list[ReceiptFile]
 ) -> tuple[Trace, list[Any], list[ReceiptResult]]:
     trace, alerts, results = Trace(), list[Any](), list[ReceiptResult]()
     stop = asyncio.Event()
@@ -170,7 +169,9 @@ def _traced(trace: Trace, name: str, handler: Any) -> Any:
 
 
 @asynccontextmanager
-async def _gateway(redis: Redis, trace: Trace, alerts: list[Any]) -> AsyncIterator[None]:
+async def _gateway(
+    redis: client.RedisClient, trace: Trace, alerts: list[Any]
+) -> AsyncIterator[None]:
     """The API gateway: told of alerts by plain pub/sub, as it tells the browsers."""
     async with subscribe(redis, *_ALERTS) as events, asyncio.TaskGroup() as tasks:
 
