@@ -47,12 +47,14 @@ class Cluster:
         return with_database(self.url, made)
 
     def user(self, name: str, *, role: str | None = None, options: str = "") -> None:
-        """Make a user that may log in, perhaps as a member of a role."""
+        """Make a user that may log in, if there is none yet, perhaps a member of a role."""
         statement = sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(
             sql.Identifier(name), sql.SQL(options), PASSWORD
         )
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement)
+            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+            if not known.fetchone():
+                connection.execute(statement)
             if role is not None:
                 member = sql.SQL("GRANT {} TO {}")
                 connection.execute(member.format(sql.Identifier(role), sql.Identifier(name)))
@@ -111,9 +113,7 @@ def granted(cluster: Cluster) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         for role in (*ROLES, None):
             name = f"login_{role}" if role else STRANGER
-            known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
-            if not known.fetchone():
-                cluster.user(name, role=role)
+            cluster.user(name, role=role)
             own = sql.SQL("CREATE SCHEMA {name} AUTHORIZATION {name}")
             connection.execute(own.format(name=sql.Identifier(name)))
     return url
