@@ -54,7 +54,7 @@ class Reading:
             TypeError: It selects anything else, or items of what has none.
         """
         found = statement.column_descriptions
-        entity = found[0]["entity"] if len(found) == 1 else None
+        entity = found[0].get("entity") if len(found) == 1 else None
         if entity is None or found[0]["expr"] is not entity:
             raise TypeError("the statement must select one entity and nothing else")
         mapping = mapping_of_row(inspect(entity).mapper.class_)
