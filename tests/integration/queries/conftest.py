@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import psycopg
 import pytest
@@ -34,7 +33,3 @@ async def session(database: str) -> AsyncIterator[AsyncSession]:
     async with async_sessions(engine)() as session:
         yield session
     await engine.dispose()
-
-
-def ids(found: Any) -> list[Any]:
-    return [row.id for row in found]
