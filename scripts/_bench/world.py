@@ -75,12 +75,14 @@ class World:
             else:
                 url = given.require_database_url()
             name = f"cartsnitch_{database}"
-            url = _fresh_database(url, name)
             settings = Settings.load(
-                database_url=url, service="bench", database_statement_timeout=3600
+                database_url=_fresh_database(url, name),
+                service="bench",
+                database_statement_timeout=3600,
             )
             migrate.upgrade(settings)
             yield settings
+            _drop_database(url, name)
 
         return await self.get(f"settings:{database}", make)
 
@@ -100,8 +102,14 @@ async def _server(_: World) -> AsyncIterator[str]:
 
 
 def _fresh_database(url: str, name: str) -> str:
+    _drop_database(url, name)
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def _drop_database(url: str, name: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        # FORCE: a comparison that leaks a connection keeps no gigabytes on a server.
         identifier = sql.Identifier(name)
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} (FORCE)").format(identifier))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
