@@ -7,6 +7,7 @@ reads CARTSNITCH_DATABASE_URL and, in the same way, lets one runner in at a time
 
 from __future__ import annotations
 
+from contextlib import suppress
 from logging.config import fileConfig
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from alembic import context
 from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import in_autocommit
 from cartsnitch_common.db.migrate import exclusive_connection
 from cartsnitch_common.db.models import Base
-from cartsnitch_common.db.operations import LIMITS
+from cartsnitch_common.db.operations import LIFT, LIMITS, RESTORE
 from cartsnitch_common.db.revisions import VERSION_TABLE, note_served, served_by
 from cartsnitch_common.errors import CartsnitchError
 
@@ -35,10 +37,16 @@ def owned(name: str | None, kind: str, _parents: Mapping[Any, str | None]) -> bo
     return kind != "table" or name in Base.metadata.tables
 
 
-def limit(connection: Connection) -> None:
-    """Set the limits of one migration; each is a transaction."""
-    if not in_autocommit(connection):
-        connection.exec_driver_sql(LIMITS)
+def begin(connection: Connection) -> None:
+    """Set the limits of one migration; each is a transaction. A step outside of one has none."""
+    connection.exec_driver_sql(LIFT if in_autocommit(connection) else LIMITS)
+
+
+def end(connection: Connection) -> None:
+    """Leave a session as it was, also if a step outside a transaction has failed."""
+    if in_autocommit(connection):
+        with suppress(DBAPIError):  # the step's own error is the one to tell
+            connection.exec_driver_sql(RESTORE)
 
 
 def note(
@@ -70,13 +78,16 @@ def configure(**options: Any) -> None:
 
 def run_on(connection: Connection) -> None:
     """Run what was asked for on a connection that is in no transaction."""
-    event.listen(connection, "begin", limit)
+    listeners = (("begin", begin), ("commit", end))
+    for name, listener in listeners:
+        event.listen(connection, name, listener)
     try:
         configure(connection=connection)
         with context.begin_transaction():
             context.run_migrations()
     finally:
-        event.remove(connection, "begin", limit)
+        for name, listener in listeners:
+            event.remove(connection, name, listener)
 
 
 def run_alone() -> None:

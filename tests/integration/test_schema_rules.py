@@ -9,7 +9,7 @@ import pytest
 
 from cartsnitch_common.testing.plugin import _own_database
 from tests.catalog import catalog, constraints, of_kind
-from tests.rows import NOTHING, Rows
+from tests.rows import NOTHING, REQUIRED, Rows
 
 LONG_AGO, LATER = "2026-03-01", "2026-03-02"
 DATES = [
@@ -190,6 +190,7 @@ KEYS: list[tuple[str, str, str, str]] = [
     ("purchases", "store_location_id", "store_locations", "SET NULL"),
     ("purchase_items", "purchase_id", "purchases", "CASCADE"),
     ("purchase_items", "normalized_product_id", "normalized_products", "SET NULL"),
+    ("product_names", "normalized_product_id", "normalized_products", "CASCADE"),
     ("price_history", "normalized_product_id", "normalized_products", "RESTRICT"),
     ("price_history", "store_id", "stores", "RESTRICT"),
     ("price_history", "purchase_item_id", "purchase_items", "SET NULL"),
@@ -256,6 +257,34 @@ def test_every_unique_constraint_has_a_case(url: str) -> None:
     }
     tried = {constraint for *_, constraint in TWICE}
     assert unique == tried
+
+
+@pytest.mark.parametrize("table", REQUIRED)
+def test_a_key_is_not_used_twice(rows: Rows, table: str) -> None:
+    """A row with the primary key of another is refused."""
+    rows.add(table)
+    query = """SELECT string_agg(attname, ', ') FROM pg_attribute WHERE attrelid = %s::regclass
+               AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"""
+    (columns,) = rows.connection.execute(query, [table]).fetchone() or ("",)
+    copy = f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {table}"
+    with pytest.raises(psycopg.errors.UniqueViolation) as refused:
+        rows.connection.execute(copy)
+    assert refused.value.diag.constraint_name == f"pk_{table}"
+
+
+@pytest.mark.parametrize("table", REQUIRED)
+def test_a_required_column_is_never_empty(rows: Rows, table: str) -> None:
+    """NULL is refused where a value is required, also where there would be a default."""
+    query = """SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0
+               AND attnotnull AND attidentity = '' AND attgenerated = ''"""
+    columns = [row[0] for row in rows.connection.execute(query, [table])]
+    assert columns
+    for column in columns:
+        with rows.connection.transaction(force_rollback=True):
+            own = Rows(rows.connection)
+            with pytest.raises(psycopg.errors.NotNullViolation) as refused:
+                own.add(table, **{column: None})
+            assert refused.value.diag.column_name == column
 
 
 @pytest.mark.parametrize(("table", "column", "parent", "action"), KEYS)

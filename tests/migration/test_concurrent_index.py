@@ -4,16 +4,20 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
+from sqlalchemy.exc import DBAPIError
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.migrate import MigrationError
+from cartsnitch_common.db.revisions import alembic_config
 from tests.migration.conftest import History
 
 UP = """\
 with op.get_context().autocommit_block():
         op.create_index("ix_stores_name", "stores", ["name"], postgresql_concurrently=True{more})
 """
+LIMITS = {"lock_timeout": "50ms", "statement_timeout": "300ms"}
 DOWN = """\
 with op.get_context().autocommit_block():
         op.drop_index("ix_stores_name", "stores", postgresql_concurrently=True, if_exists=True)
@@ -75,18 +79,12 @@ def test_an_index_that_is_whole_is_kept(
     assert oid(connection) == first
 
 
-def test_a_roles_limits_do_not_end_a_build(
+def test_a_databases_limits_do_not_end_a_build(
     history: History, at_head: Settings, connection: psycopg.Connection[Any]
 ) -> None:
-    """A lock timeout of the database would leave an INVALID index; it does not hold for the build.
-
-    What comes after the build is limited again.
-    """
-    seen = "CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS lock_timeout"
-    made = history.add("index", UP.format(more="") + f'        op.execute("{seen}")\n', down=DOWN)
-    name = connection.info.dbname
-    connection.execute(f"ALTER DATABASE {name} SET lock_timeout = '50ms'")
-    connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '300ms'")
+    """A lock timeout would leave an INVALID index; the database's does not hold for the build."""
+    made = history.add("index", UP.format(more=""), down=DOWN)
+    limit_statements(connection)
     # A writer, for whose end the build waits.
     with psycopg.connect(at_head.require_database_url()) as writer:
         writer.execute("INSERT INTO stores (name, slug) VALUES ('M', 'meijer')")
@@ -103,4 +101,29 @@ def test_a_roles_limits_do_not_end_a_build(
     assert runner.answer()[0] == made
     assert is_valid(connection) == [True]
     assert oid(connection) == begun, "a limit ended the build, and a second one was needed"
-    assert connection.execute("SELECT * FROM seen").fetchone() == ("50ms",)
+
+
+@pytest.mark.parametrize("last", ["SELECT pg_sleep(0.5)", "SELECT 1 / 0"])
+def test_a_databases_limits_hold_again_afterwards(
+    history: History, at_head: Settings, connection: psycopg.Connection[Any], last: str
+) -> None:
+    """What is filled outside a transaction may take its time; the session keeps its limits."""
+    more = f'with op.get_context().autocommit_block():\n        op.execute("{last}")\n'
+    history.add("filled", more)
+    limit_statements(connection)
+    with migrate.exclusive_connection(at_head) as own:
+        config = alembic_config()
+        config.attributes["connection"] = own
+        if "0" in last.partition("/")[2]:
+            with pytest.raises(DBAPIError, match="division by zero"):
+                command.upgrade(config, "head")
+            own.rollback()
+        else:
+            command.upgrade(config, "head")
+        for name, value in LIMITS.items():
+            assert own.exec_driver_sql(f"SHOW {name}").scalar() == value
+
+
+def limit_statements(connection: psycopg.Connection[Any]) -> None:
+    for name, value in LIMITS.items():
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET {name} = '{value}'")

@@ -42,7 +42,6 @@ one statement it works through PgBouncer and in ``alembic upgrade --sql``::
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from alembic.ddl.postgresql import PostgresqlImpl
@@ -50,26 +49,34 @@ from sqlalchemy import text
 from sqlalchemy.schema import DropIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from sqlalchemy import Index
 
-    from sqlalchemy import Connection, Index
-
-__all__ = ["LIMITS", "PatientPostgresql"]
+__all__ = ["LIFT", "LIMITS", "RESTORE", "PatientPostgresql"]
 
 LIMITS: Final = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '60s'"
 """What each transaction of a migration begins with. A lock not granted is tried for again."""
 
 _OPTION: Final = "cartsnitch_migrations"  # of context.configure, in alembic/env.py
 
-# A concurrent build waits for others. A limit that ends it leaves an INVALID index.
 _LIMITED: Final = "name IN ('lock_timeout', 'statement_timeout')"
-_LIFT: Final = text(
+
+LIFT: Final = (
     f"SELECT set_config(name, '0', false) FROM pg_settings WHERE {_LIMITED} AND setting <> '0'"
 )
-_RESTORE: Final = text(
-    f"SELECT set_config(name, reset_val, false) FROM pg_settings"
+"""What comes before a step outside a transaction, which must not be broken off.
+
+A concurrent build that a limit ends while it waits for others leaves an INVALID index.
+Without a limit of the server, the database or the role it changes nothing. Behind
+PgBouncer in transaction mode it may reach another session than the step does: give
+the role that migrates no limits there.
+"""
+
+RESTORE: Final = (
+    "SELECT set_config(name, reset_val, false) FROM pg_settings"
     f" WHERE {_LIMITED} AND setting <> reset_val"
 )
+"""What comes after such a step."""
+
 _IS_VALID: Final = text(
     "SELECT i.indisvalid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"
     " WHERE i.indrelid = to_regclass(:table) AND x.relname = :name"
@@ -99,26 +106,9 @@ class PatientPostgresql(PostgresqlImpl):
         if not ours or self.as_sql or self.connection is None:
             super().create_index(index, **kw)
             return
-        with _without_limits(self.connection):
-            is_valid = self.connection.scalar(
-                _IS_VALID, {"table": str(index.table), "name": index.name}
-            )
-            if is_valid is False:
-                self._exec(DropIndex(index, if_exists=True))
-            if not is_valid:
-                super().create_index(index, **kw)
-
-
-@contextmanager
-def _without_limits(connection: Connection) -> Iterator[None]:
-    """Lift the limits that the server, the database or the role sets for a session.
-
-    There are none unless somebody set them. Behind PgBouncer in transaction mode
-    the statement may reach another session than the build: give the role that
-    migrates no limits there.
-    """
-    connection.execute(_LIFT)
-    try:
-        yield
-    finally:
-        connection.execute(_RESTORE)
+        names = {"table": str(index.table), "name": index.name}
+        is_valid = self.connection.scalar(_IS_VALID, names)
+        if is_valid is False:
+            self._exec(DropIndex(index, if_exists=True))
+        if not is_valid:
+            super().create_index(index, **kw)
