@@ -1,0 +1,49 @@
+"""Streams prices as messages and prints the memory that it took. A program of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from _bench.databases import open_session
+from cartsnitch_common.config import Settings
+from cartsnitch_common.convert import stream_messages
+from cartsnitch_common.db.models import PriceHistory
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+
+async def main(rows: int) -> None:
+    """Print how many messages came, and the peak over the idle process in MB; on Linux.
+
+    Idle means: everything is imported, the connection is open, one message was read.
+    """
+    async with open_session(Settings.load(database_statement_timeout=3600)) as session:
+        await _stream(session, 1)
+        idle = _resident()
+        count = await _stream(session, rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
+    print(count, (peak - idle) / 1e6)
+
+
+def _resident() -> int:
+    """The bytes of memory that the process has now."""
+    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+async def _stream(session: AsyncSession, rows: int) -> int:
+    count = 0
+    async for _ in stream_messages(session, select(PriceHistory).limit(rows)):
+        count += 1
+    return count
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))
