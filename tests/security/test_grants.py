@@ -300,10 +300,12 @@ def test_the_command_shows_each_change(run: Any, at_head: Settings) -> None:
     """An operator sees what was made, given and taken; a second run says that all was right."""
     url = at_head.require_database_url()
     lines = run(url).output.splitlines()
-    assert lines[0] == "created role cartsnitch_api"
+    assert lines[0] == "CREATE ROLE cartsnitch_api NOLOGIN"
+    assert "cartsnitch_owner owns users now" in lines
+    assert "GRANT SELECT ON stores TO cartsnitch_shrinkray" in lines
     assert lines[-1] == f"{len(expected_grants())} rights changed"
     execute(at_head, "GRANT SELECT ON users TO PUBLIC")
-    assert run(url).output == "took SELECT on users for PUBLIC\n1 rights changed\n"
+    assert run(url).output == "REVOKE SELECT ON users FROM PUBLIC CASCADE\n1 rights changed\n"
     done = run(url)
     assert (done.exit_code, done.output) == (0, "the rights were right already\n")
 

@@ -22,9 +22,6 @@ from cartsnitch_common.db.seed import STORES, seed_stores
 app = typer.Typer(
     help="The schema, in the database that CARTSNITCH_DATABASE_URL names.", no_args_is_help=True
 )
-app.command()(grants)
-app.command()(keys)
-app.command()(rotate_keys)
 
 BEHIND, AHEAD, DRIFT = 4, 5, 6
 """Exit codes of ``check``."""
@@ -90,3 +87,8 @@ def seed(*, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"written": written, "stores": len(STORES)}))
     else:
         typer.echo(f"{len(written)} of {len(STORES)} stores written, the others were there")
+
+
+app.command()(grants)
+app.command()(keys)
+app.command()(rotate_keys)

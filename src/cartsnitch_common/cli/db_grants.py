@@ -10,7 +10,7 @@ import typer
 from cartsnitch_common.cli.options import AsJson
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.grants import GrantsResult, apply_grants
-from cartsnitch_common.db.roles import script
+from cartsnitch_common.db.roles import OWNERSHIP, give, script, take
 
 
 def grants(
@@ -45,13 +45,14 @@ def _print_sql(*, as_json: bool) -> None:
 
 def _print(result: GrantsResult) -> None:
     for role in result.created:
-        typer.echo(f"created role {role}")
+        typer.echo(f"CREATE ROLE {role} NOLOGIN")
     for grant in result.given:
-        typer.echo(f"gave {grant}")
-    for grant in result.taken:
-        typer.echo(f"took {grant}")
+        if grant.privilege == OWNERSHIP:
+            typer.echo(f"{grant.role} owns {grant.on} now")
+    for statement in (*take(result.taken), *give(result.given)):
+        typer.echo(statement)
     for grant in result.others:
-        typer.echo(f"left {grant}, a role of others")
+        typer.echo(f"left as it is: {grant}, a role of others")
     changes = len(result.given) + len(result.taken)
     typer.echo(f"{changes} rights changed" if changes else "the rights were right already")
 

@@ -47,7 +47,7 @@ def keys(
     keyring, engine = _opened()
     with engine.connect() as connection:
         rows = rows_by_key(connection)
-    uses = {**dict.fromkeys(keyring.ids, 0), **rows}
+    uses: dict[str | None, int] = {**dict.fromkeys(keyring.ids, 0), **rows}
     missing = {key_id for key_id in rows if key_id not in keyring.ids}
     refused = _why_not(retire, keyring, uses) if retire is not None else None
     if as_json:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from cartsnitch_common.config import Settings
 
-_LOCK: Final = text("SELECT pg_advisory_xact_lock(0x6772616e7473)")  # "grants"
+_LOCK: Final = text(f"SELECT pg_advisory_xact_lock({0x6772616E7473})")  # "grants"
 _LIMIT: Final = text("SET LOCAL lock_timeout = '200ms'")
 _ATTEMPTS: Final = 60
 _LONGEST_PAUSE: Final = 1.0  # seconds
