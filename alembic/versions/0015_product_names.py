@@ -31,12 +31,12 @@ STEPS = (
     (r"\u00d7", "x"),
     # Apart from letters and digits stay: 2%, and 1/2 and 15.4 between digits.
     (rf"[^0-9{LETTERS}%./]+|(?<![0-9])[%./]|[./](?![0-9])", " "),
-    (word("fl ?oz|fz"), "floz"),
+    (word("fl *oz|fz"), "floz"),
     (word("lbs|pounds?"), "lb"),
     (word("ounces?"), "oz"),
     (word("pk|packs?|cnt|count"), "ct"),
     (word("gallons?"), "gal"),
-    (rf"([0-9]) (floz|oz|lb|g|kg|ml|l|gal|qt|pt|ct)(?![0-9{LETTERS}])", r"\1\2"),
+    (rf"([0-9]) +(floz|oz|lb|g|kg|ml|l|gal|qt|pt|ct)(?![0-9{LETTERS}])", r"\1\2"),
     ("([^ ]{64})[^ ]+", r"\1"),  # a tsvector takes no word of any length
 )
 

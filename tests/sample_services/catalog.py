@@ -7,7 +7,7 @@ import decimal
 import uuid
 from typing import Any
 
-from sqlalchemy import Numeric, cast, func, literal, or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from cartsnitch.catalog.v1 import (
@@ -30,15 +30,25 @@ from cartsnitch.catalog.v1 import (
     SearchProductsRequest,
     SearchProductsResponse,
 )
-from cartsnitch_common.contract.scalars import from_decimal, to_date, to_decimal, to_money
+from cartsnitch_common.contract.scalars import (
+    from_date,
+    from_decimal,
+    to_date,
+    to_decimal,
+    to_money,
+)
 from cartsnitch_common.convert import to_message
 from cartsnitch_common.db import models
+from cartsnitch_common.db.queries.product_codes import find_product_by_code
+from cartsnitch_common.db.queries.product_names import select_products_by_name
+from cartsnitch_common.db.queries.sizes import SeenSize, list_sizes
 from cartsnitch_common.errors import NotFoundError
-from cartsnitch_common.values.sizes import find_size
-from tests.sample_services.database import at_store, in_days, page_of
+from cartsnitch_common.rpc import from_page_token, page_size, to_page_token
+from tests.sample_services.database import page_of
 
 PRODUCT = NormalizedProduct.DESCRIPTOR.full_name
 Product = models.NormalizedProduct
+MIN_SCORE = decimal.Decimal("0.3")
 
 
 class CatalogService(CatalogServiceServicer):
@@ -90,12 +100,8 @@ class CatalogService(CatalogServiceServicer):
     async def FindProductByCode(
         self, request: FindProductByCodeRequest, context: Any
     ) -> FindProductByCodeResponse:
-        # Leading zeros carry no meaning; each spelling is one lookup in the index.
-        digits = request.code.lstrip("0")
-        spellings = {request.code, *(digits.zfill(length) for length in (4, 5, 8, 12, 13, 14))}
-        hits = or_(*(Product.upc_variants.contains([code]) for code in sorted(spellings)))
         async with self._sessions() as session:
-            row = await session.scalar(select(Product).where(hits).order_by(Product.id).limit(1))
+            row = await find_product_by_code(session, request.code)
         if row is None:
             raise NotFoundError(PRODUCT, "code")
         return FindProductByCodeResponse(product=to_message(row))
@@ -103,64 +109,56 @@ class CatalogService(CatalogServiceServicer):
     async def SearchProducts(
         self, request: SearchProductsRequest, context: Any
     ) -> SearchProductsResponse:
-        # A real service searches by trigrams; here the share of the name that was typed will do.
-        name = func.lower(Product.canonical_name)
-        typed = func.lower(literal(request.query))
-        share = func.length(typed) * decimal.Decimal("1.0000") / func.length(name)
-        score = cast(func.least(share, 1), Numeric(5, 4))
-        query = select(Product).where(name.contains(typed, autoescape=False))
-        if request.HasField("min_score"):
-            query = query.where(score >= from_decimal(request.min_score))
+        least = from_decimal(request.min_score) if request.HasField("min_score") else MIN_SCORE
+        position, size = from_page_token(request), page_size(request)
+        query = select_products_by_name(
+            request.query,
+            min_score=least,
+            limit=size + 1,
+            after=(decimal.Decimal(position[0]), uuid.UUID(position[1])) if position else None,
+        )
         async with self._sessions() as session:
-            rows, token = await page_of(
-                session,
-                request,
-                query,
-                keys=(-score, Product.id),
-                read=(decimal.Decimal, uuid.UUID),
-            )
+            rows = (await session.execute(query)).all()
         matches = [
-            ProductSearchMatch(product=to_message(row[0]), score=to_decimal(-row[1]))
-            for row in rows
+            ProductSearchMatch(product=to_message(product), score=to_decimal(score))
+            for product, score in rows[:size]
         ]
+        if len(rows) <= size:
+            return SearchProductsResponse(matches=matches)
+        product, score = rows[size - 1]
+        token = to_page_token(request, (str(score), str(product.id)))
         return SearchProductsResponse(matches=matches, next_page_token=token)
 
     async def ListProductSizes(
         self, request: ListProductSizesRequest, context: Any
     ) -> ListProductSizesResponse:
-        item, purchase = models.PurchaseItem, models.Purchase
-        query = (
-            select(item, purchase.store_id)
-            .join(purchase, purchase.id == item.purchase_id)
-            .where(
-                item.normalized_product_id == uuid.UUID(request.normalized_product_id),
-                *at_store(purchase.store_id, request),
-                *in_days(purchase.purchase_date, request),
-            )
-        )
+        position, size = from_page_token(request), page_size(request)
         async with self._sessions() as session:
-            rows, token = await page_of(
+            found = await list_sizes(
                 session,
-                request,
-                query,
-                keys=(purchase.purchase_date, item.id),
-                read=(dt.date.fromisoformat, uuid.UUID),
+                uuid.UUID(request.normalized_product_id),
+                store_id=uuid.UUID(request.store_id) if request.HasField("store_id") else None,
+                since=from_date(request.from_date) if request.HasField("from_date") else None,
+                until=from_date(request.to_date) if request.HasField("to_date") else None,
+                after=(dt.date.fromisoformat(position[0]), uuid.UUID(position[1]))
+                if position
+                else None,
+                limit=size + 1,
             )
-        sizes = [size for row in rows if (size := _size(*row[:3])) is not None]
+        sizes = [_size(one) for one in found[:size]]
+        if len(found) <= size:
+            return ListProductSizesResponse(sizes=sizes)
+        token = to_page_token(request, tuple(str(part) for part in found[size - 1].position))
         return ListProductSizesResponse(sizes=sizes, next_page_token=token)
 
 
-def _size(item: models.PurchaseItem, store_id: uuid.UUID, day: dt.date) -> ProductSize | None:
-    found = find_size(item.product_name_raw)
-    if found is None:
-        return None
-    price = item.regular_price if item.regular_price is not None else item.unit_price
+def _size(seen: SeenSize) -> ProductSize:
     return ProductSize(
-        normalized_product_id=str(item.normalized_product_id),
-        store_id=str(store_id),
-        observed_date=to_date(day),
-        size=found[0],
-        size_unit=found[1],
-        shelf_price=to_money(price),
-        purchase_item_id=str(item.id),
+        normalized_product_id=str(seen.normalized_product_id),
+        store_id=str(seen.store_id),
+        observed_date=to_date(seen.observed_date),
+        size=seen.size,
+        size_unit=seen.unit,
+        shelf_price=to_money(seen.shelf_price),
+        purchase_item_id=str(seen.purchase_item_id),
     )

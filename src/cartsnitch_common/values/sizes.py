@@ -61,6 +61,7 @@ _PACKS: Final = {"pk", "pack"}
 # A whole number and a fraction, a fraction, or a decimal number.
 _NUMBER: Final = r"(?:(?:\d{1,3}\s)?\d{1,4}\s?/\s?\d{1,4}|\d{1,6}(?:\.\d{1,4})?|\.\d{1,4})"
 _TIMES: Final = re.compile(r"\s?[xX]\s?")
+_OVER: Final = re.compile(r"\s?/\s?")
 _SIZE: Final = re.compile(rf"({_NUMBER})(?:\s?[xX]\s?({_NUMBER}))?", re.ASCII)
 _PRINTED: Final = re.compile(
     rf"(?<![\w./,])({_NUMBER}(?:\s?[xX]\s?{_NUMBER})?)\s?"
@@ -129,7 +130,8 @@ def find_size(text: str) -> Printed | None:
     if not measured:
         return (_TIMES.sub(" x ", counts[-1][0]), "ct") if counts else None
     size, unit = measured[-1][0], normalize_unit(measured[-1][1])
-    size = _TIMES.sub(" x ", size)  # one spelling, so that a finding is made once
+    # One spelling, so that a finding is made once.
+    size = _TIMES.sub(" x ", _OVER.sub("/", size))
     is_liquid = UNITS[unit][0] is Dimension.VOLUME
     packs = [number for number, name in counts if is_liquid or name in _PACKS]
     if packs and " x " not in size and " x " not in _TIMES.sub(" x ", packs[-1]):
@@ -146,7 +148,7 @@ def normalize_unit(unit: str) -> str:
 
 def _fraction(number: str) -> Fraction:
     try:
-        whole, _, part = re.sub(r"\s?/\s?", "/", number).rpartition(" ")
+        whole, _, part = _OVER.sub("/", number).rpartition(" ")
         return Fraction(part) + Fraction(whole or 0)
     except ZeroDivisionError:
         message = "a size cannot be divided by zero"

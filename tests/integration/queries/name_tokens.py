@@ -21,12 +21,12 @@ _STEPS: Final = tuple(
         (r"[\u0300-\u036f'`\u2019]", ""),
         (r"\u00d7", "x"),
         (rf"[^0-9{_LETTERS}%./]+|(?<![0-9])[%./]|[./](?![0-9])", " "),
-        (_word("fl ?oz|fz"), "floz"),
+        (_word("fl *oz|fz"), "floz"),
         (_word("lbs|pounds?"), "lb"),
         (_word("ounces?"), "oz"),
         (_word("pk|packs?|cnt|count"), "ct"),
         (_word("gallons?"), "gal"),
-        (rf"([0-9]) (floz|oz|lb|g|kg|ml|l|gal|qt|pt|ct)(?![0-9{_LETTERS}])", r"\1\2"),
+        (rf"([0-9]) +(floz|oz|lb|g|kg|ml|l|gal|qt|pt|ct)(?![0-9{_LETTERS}])", r"\1\2"),
         ("([^ ]{64})[^ ]+", r"\1"),
     )
 )

@@ -97,6 +97,7 @@ async def test_many_codes_are_one_statement(
     for n, code in enumerate(codes[:18], 1):
         add_product(connection, n, upc_variants=sorted([code, f"40{n:02}"]))
         add_product(connection, 100 + n, upc_variants=[code.zfill(14)])
+        add_product(connection, 200 + n, upc_variants=[code])
     with statements(session) as sent:
         found = await find_products_by_codes(session, [*codes, "4003", codes[0].zfill(13)])
     assert len(sent) == 1

@@ -81,6 +81,8 @@ def test_what_is_no_size_is_refused(size: str, unit: str) -> None:
         ("SODA 2 x 12PK 12 FL OZ", ("12", "fl oz")),
         ("GRND BEEF 1 1/2 LB", ("1 1/2", "lb")),
         ("2% MILK 1/2 GAL", ("1/2", "gal")),
+        ("CREAM 1 / 2 PT", ("1/2", "pt")),
+        ("X 111 1111 / 1111 X 111 1111 / 1111 OZ", ("111 1111/1111 x 111 1111/1111", "oz")),
     ],
 )
 def test_the_size_on_a_receipt_line_is_found(line: str, found: tuple[str, str] | None) -> None:

@@ -1,0 +1,147 @@
+"""The sizes that receipts printed for a product, in event time: what tells that it shrank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, tuple_
+
+from cartsnitch_common.db.models import Purchase, PurchaseItem
+from cartsnitch_common.errors import InvalidFieldError
+from cartsnitch_common.values.sizes import find_size
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import decimal
+    import uuid
+
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    type Position = tuple[dt.date, uuid.UUID]
+
+PAGE: Final = 50
+"""The sizes of a page where the caller names no number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenSize:
+    """A size that a receipt line printed for a product.
+
+    Attributes:
+        normalized_product_id: The product that the line was matched to.
+        store_id: The store that printed it.
+        observed_date: The day of the purchase.
+        size: The size as printed, such as ``"12 x 12"``.
+        unit: Its unit, in one spelling.
+        shelf_price: The price of one piece before discounts, on that receipt.
+            Unit: dollars, to four decimal places.
+        purchase_item_id: The receipt line.
+    """
+
+    normalized_product_id: uuid.UUID
+    store_id: uuid.UUID
+    observed_date: dt.date
+    size: str
+    unit: str
+    shelf_price: decimal.Decimal
+    purchase_item_id: uuid.UUID
+
+    @property
+    def position(self) -> Position:
+        """Where a page that begins behind this size begins."""
+        return self.observed_date, self.purchase_item_id
+
+
+def select_size_history(
+    product_id: uuid.UUID,
+    *,
+    store_id: uuid.UUID | None = None,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    after: Position | None = None,
+    limit: int | None = None,
+) -> Select[PurchaseItem, uuid.UUID, dt.date]:
+    """The receipt lines of a product that may print a size, with their store and day.
+
+    Order: ascending by day; of one day, by the line's id. A receipt that is read late
+    adds to days gone by.
+
+    Args:
+        product_id: The product.
+        store_id: The store; None for every store.
+        since: The first day, inclusive; None for no bound.
+        until: The last day, inclusive; None for no bound.
+        after: The day and the line's id behind which to begin; None for the first.
+        limit: The most lines; None for all.
+    """
+    position = (Purchase.purchase_date, PurchaseItem.id)
+    query = (
+        select(PurchaseItem, Purchase.store_id, Purchase.purchase_date)
+        .join(Purchase, Purchase.id == PurchaseItem.purchase_id)
+        .where(
+            PurchaseItem.normalized_product_id == product_id,
+            # Without a digit there is no size: "BANANAS" need not leave the server.
+            PurchaseItem.product_name_raw.op("~")("[0-9]"),
+        )
+        .order_by(*position)
+        .limit(limit)
+    )
+    if store_id is not None:
+        query = query.where(Purchase.store_id == store_id)
+    if since is not None:
+        query = query.where(Purchase.purchase_date >= since)
+    if until is not None:
+        query = query.where(Purchase.purchase_date <= until)
+    if after is not None:
+        query = query.where(tuple_(*position) > tuple_(*after))
+    return query
+
+
+async def list_sizes(
+    session: AsyncSession,
+    product_id: uuid.UUID,
+    *,
+    store_id: uuid.UUID | None = None,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    after: Position | None = None,
+    limit: int = PAGE,
+) -> list[SeenSize]:
+    """A page of the sizes that receipts printed for a product, the oldest first.
+
+    Lines that print no size are passed over, so that a page that is not full is the
+    last. The arguments are those of :func:`select_size_history`.
+
+    Raises:
+        InvalidFieldError: ``limit`` is less than 1.
+    """
+    if limit < 1:
+        raise InvalidFieldError("limit", "must be at least 1")
+    found: list[SeenSize] = []
+    while True:
+        query = select_size_history(
+            product_id, store_id=store_id, since=since, until=until, after=after, limit=limit
+        )
+        rows = (await session.execute(query)).all()
+        found += [size for row in rows if (size := _seen(*row)) is not None]
+        if len(found) >= limit or len(rows) < limit:
+            return found[:limit]
+        item, _, day = rows[-1]
+        after = day, item.id
+
+
+def _seen(item: PurchaseItem, store_id: uuid.UUID, day: dt.date) -> SeenSize | None:
+    printed = find_size(item.product_name_raw)
+    if printed is None or item.normalized_product_id is None:
+        return None
+    return SeenSize(
+        normalized_product_id=item.normalized_product_id,
+        store_id=store_id,
+        observed_date=day,
+        size=printed[0],
+        unit=printed[1],
+        shelf_price=item.unit_price if item.regular_price is None else item.regular_price,
+        purchase_item_id=item.id,
+    )
