@@ -57,12 +57,11 @@ def select_active_coupons(
         # The stores are named, so that ix_coupons_store_id_valid_to serves all of them.
         stores = func.array(select(Store.id).scalar_subquery())
         active = active.where(Coupon.store_id == any_(stores))
-    if after is not None:
-        active = active.where(Coupon.id > after)
     # Materialized: the planner would walk the key for its order, past all that have expired.
     found = active.cte("active").prefix_with("MATERIALIZED", dialect="postgresql")
     coupon = aliased(Coupon, found, adapt_on_names=True)
-    return select(coupon).order_by(coupon.id).limit(limit)
+    query = select(coupon).order_by(coupon.id).limit(limit)
+    return query if after is None else query.where(coupon.id > after)
 
 
 async def active_coupons(
