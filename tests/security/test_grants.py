@@ -24,6 +24,7 @@ from cartsnitch_common.db.grants import (
 )
 from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.owners import FUNCTIONS
+from cartsnitch_common.db.revisions import VERSION_TABLE
 from cartsnitch_common.db.roles import PUBLIC, ROLES, Grant, expected_grants, script
 from cartsnitch_common.errors import SchemaVersionError
 from tests.security.conftest import Cluster, with_user
@@ -238,10 +239,18 @@ def test_who_does_not_own_the_tables_is_told_so(at_head: Settings, cluster: Clus
     assert versions(at_head) == before
 
 
-def test_a_database_that_is_behind_is_refused(cluster: Cluster) -> None:
-    """Without the tables there is nothing to grant: it says what to run first."""
+def test_only_a_database_at_head_is_granted(at_head: Settings, cluster: Cluster) -> None:
+    """Behind, tables are missing; ahead, rights of the newer version would be taken away."""
     with pytest.raises(SchemaVersionError, match="cartsnitch db upgrade"):
         apply_grants(Settings.load(database_url=cluster.database()))
+    execute(
+        at_head,
+        f"COMMENT ON TABLE {VERSION_TABLE} IS 'serves {migrate.heads()[0]} and later';"
+        f"UPDATE {VERSION_TABLE} SET version_num = '9999_later'",
+    )
+    with pytest.raises(SchemaVersionError, match="older than the database"):
+        apply_grants(at_head)
+    assert found(at_head).isdisjoint(expected_grants())
 
 
 def test_drift_is_named(at_head: Settings) -> None:

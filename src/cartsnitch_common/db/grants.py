@@ -30,7 +30,12 @@ from cartsnitch_common.db.roles import (
     take,
 )
 from cartsnitch_common.db.url import SETTING
-from cartsnitch_common.errors import AccessDeniedError, SettingError, TransactionAbortedError
+from cartsnitch_common.errors import (
+    AccessDeniedError,
+    SchemaVersionError,
+    SettingError,
+    TransactionAbortedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,10 +166,13 @@ def apply_grants(settings: Settings) -> GrantsResult:
 
     Raises:
         SettingError: the database's address is not set, or it cannot be used.
-        SchemaVersionError: the database is behind, so that tables are missing.
+        SchemaVersionError: the database is not at head: tables are missing, or are
+            a newer version's, whose rights this one would take away.
         GrantError: the connected user may not do what is needed.
     """
-    migrate.require_schema(settings)
+    status = migrate.require_schema(settings)
+    if not status.is_at_head:
+        raise SchemaVersionError(SETTING, f"the rights are those of the head: it is {status}")
     engine = sync_engine(settings, poolclass=NullPool)
     for attempt in range(1, _ATTEMPTS + 1):
         try:

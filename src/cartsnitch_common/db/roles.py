@@ -21,9 +21,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cartsnitch_common.constants import Service
-from cartsnitch_common.db.migrate import VERSION_TABLE
 from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.owners import EVERY_SERVICE, FUNCTIONS, Program, Share
+from cartsnitch_common.db.revisions import VERSION_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
