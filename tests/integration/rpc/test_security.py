@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -26,6 +19,7 @@ from cartsnitch_common import rpc
 from cartsnitch_common.config import Settings
 from cartsnitch_common.errors import PageTokenError, SettingError
 from cartsnitch_common.rpc import call_errors, create_channel
+from tests.authority import Authority, authority
 from tests.integration.rpc.conftest import OTHER_TOKEN, TOKEN, Served, serving
 
 PURCHASES = "cartsnitch.purchase.v1.PurchaseService"
@@ -106,68 +100,16 @@ def test_without_a_token_there_is_neither_server_nor_channel() -> None:
 # -- TLS ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """A test's own certificate authority."""
-
-    folder: Path
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @property
-    def file(self) -> Path:
-        """Its certificate."""
-        path = self.folder / "ca.pem"
-        path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-        return path
-
-    def issue(self, host: str) -> dict[str, Path]:
-        """The settings of a server with a certificate for a host."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        certificate = _certificate(host, key, self.certificate.subject, self.key, names=names)
-        chain, secret = self.folder / f"{host}.pem", self.folder / f"{host}.key"
-        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        secret.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return {"rpc_tls_certificate": chain, "rpc_tls_key": secret}
-
-
-def _certificate(
-    name: str, key: Any, issuer: x509.Name, signer: Any, *, names: list[Any] | None = None
-) -> x509.Certificate:
-    now = dt.datetime.now(dt.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
-    )
-    if names is not None:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(signer, hashes.SHA256())
-
-
-def authority(folder: Path) -> Authority:
-    folder.mkdir(exist_ok=True)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    return Authority(folder=folder, key=key, certificate=_certificate("test", key, name, key))
+def issued(by: Authority, host: str) -> dict[str, Path]:
+    """The settings of a server with a certificate for a host."""
+    certificate, key = by.issue(host)
+    return {"rpc_tls_certificate": certificate, "rpc_tls_key": key}
 
 
 async def test_tls_is_spoken_where_it_is_configured(detached: Settings, tmp_path: Path) -> None:
     """With the trusted authority calls work; in clear, or with another, they fail."""
     ours, other = authority(tmp_path / "ours"), authority(tmp_path / "other")
-    settings = detached.model_copy(update={**ours.issue("localhost"), "rpc_tls_ca": ours.file})
+    settings = detached.model_copy(update={**issued(ours, "localhost"), "rpc_tls_ca": ours.file})
     async with serving(settings) as served:
         await list_stores(served.channel)
         target = f"localhost:{served.server.port}"
@@ -184,7 +126,7 @@ async def test_a_certificate_for_another_host_is_not_trusted(
     """The name that is called must be the one that the certificate is for."""
     ours = authority(tmp_path)
     settings = detached.model_copy(
-        update={**ours.issue("elsewhere.example"), "rpc_tls_ca": ours.file}
+        update={**issued(ours, "elsewhere.example"), "rpc_tls_ca": ours.file}
     )
     async with serving(settings, deadline=2) as served:
         with pytest.raises(rpc.ServiceUnavailableError):
@@ -195,7 +137,7 @@ async def test_a_certificate_for_another_host_is_not_trusted(
 def test_a_file_of_tls_that_is_missing_is_named(tmp_path: Path, field: str) -> None:
     """The variable stands in the error."""
     ours = authority(tmp_path)
-    files = {**ours.issue("localhost"), "rpc_tls_ca": ours.file, field: tmp_path / "nothing"}
+    files = {**issued(ours, "localhost"), "rpc_tls_ca": ours.file, field: tmp_path / "nothing"}
     settings = Settings.load(rpc_token=TOKEN, **files)
     message = f"CARTSNITCH_{field.upper()}: cannot be read"
     start = create_channel if field == "rpc_tls_ca" else rpc.Server
@@ -215,7 +157,7 @@ def test_an_authority_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
 def test_a_pair_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     """A key that is not the certificate's is an error at the start, and not at each call."""
     ours = authority(tmp_path)
-    files = ours.issue("localhost") | {"rpc_tls_key": ours.issue("other")["rpc_tls_key"]}
+    files = issued(ours, "localhost") | {"rpc_tls_key": issued(ours, "other")["rpc_tls_key"]}
     with pytest.raises(SettingError, match="CARTSNITCH_RPC_TLS_KEY: "):
         rpc.Server(Settings.load(rpc_token=TOKEN, **files), [])
 

@@ -96,11 +96,9 @@ def sync_redis(settings: Settings) -> SyncRedisClient:
                 return SyncClusterClient(
                     startup_nodes=[node(*address) for address in url.addresses],
                     ssl=url.tls is not None,
-                    connection_pool_class=redis.BlockingConnectionPool,
-                    require_full_coverage=True,
+                    max_connections=MAX_CONNECTIONS,  # of a node; redis-py lets nobody wait here
                     **(url.login | (url.tls or {})),
                     **options,
-                    **limits,
                 )
         case never:
             assert_never(never)
