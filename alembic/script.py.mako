@@ -36,6 +36,9 @@ The previous code sees: TODO
 # Rows are filled in batches, in one statement that commits each and may be run
 # again: see the example in src/cartsnitch_common/db/operations.py.
 #
+# When it is done: ./scripts/generate, for what `cartsnitch db check` compares with,
+# and OLDEST_COMPATIBLE in db/revisions.py moves if this version's code needs it.
+#
 # Literal values only: history does not change when a model or a constant does.
 # Names of constraints and indexes go through op.f(), or get their prefix twice.
 
