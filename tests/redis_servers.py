@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,10 +75,12 @@ class RedisNode(EmbeddedServer):
 
     @property
     def address(self) -> str:
+        """Host and port."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
     def url(self) -> str:
+        """With user and password. A secret."""
         scheme = "rediss" if self._tls else "redis"
         return f"{scheme}://default:{self.password}@{self.address}/0"
 
@@ -192,13 +194,7 @@ class Sentinels:
         sentinels: The Sentinels.
     """
 
-    def __init__(self, runtime: RuntimeDirectory, announced: Callable[[int], int]) -> None:
-        """Describe them.
-
-        Args:
-            runtime: Where they live.
-            announced: Which port the Sentinels tell for a server's port.
-        """
+    def __init__(self, runtime: RuntimeDirectory) -> None:
         password, self.secret = secrets.token_hex(8), secrets.token_hex(8)
         common = (f"masterauth {password}", "masteruser default", "repl-diskless-sync-delay 0")
         first = RedisNode(runtime, "first", password=password, settings=lambda _node: common)
@@ -216,7 +212,7 @@ class Sentinels:
                 password=self.secret,
                 sentinel=True,
                 settings=lambda _node: (
-                    f"sentinel monitor {SERVICE} {LOOPBACK} {announced(first.port)} 2",
+                    f"sentinel monitor {SERVICE} {LOOPBACK} {first.port} 2",
                     f"sentinel auth-user {SERVICE} default",
                     f"sentinel auth-pass {SERVICE} {password}",
                     f"sentinel down-after-milliseconds {SERVICE} 400",
@@ -228,12 +224,14 @@ class Sentinels:
 
     @property
     def url(self) -> str:
+        """The Sentinels' addresses, with both passwords. A secret."""
         addresses = ",".join(node.address for node in self.sentinels)
         login = f"default:{self.servers[0].password}"
         option = f"sentinel_password={self.secret}"
         return f"redis+sentinel://{login}@{addresses}/{SERVICE}/0?{option}"
 
     def start(self) -> None:
+        """Start them, and wait until the Sentinels know each other and the replica."""
         started(*self.servers)
         started(*self.sentinels)
         until(self._know_each_other)
@@ -257,7 +255,7 @@ class Sentinels:
 def sentinels() -> Iterator[Sentinels]:
     """A master, a replica and three Sentinels."""
     with private_directory() as runtime:
-        group = Sentinels(runtime, lambda port: port)
+        group = Sentinels(runtime)
         group.start()
         yield group
 
@@ -269,7 +267,9 @@ class Cluster:
         nodes: The nodes; masters first.
     """
 
-    def __init__(self, runtime: RuntimeDirectory, *, masters: int = 3, replica: bool = True) -> None:
+    def __init__(
+        self, runtime: RuntimeDirectory, *, masters: int = 3, replica: bool = True
+    ) -> None:
         self._masters = masters
         password = secrets.token_hex(8)
         self.nodes = [
@@ -293,10 +293,12 @@ class Cluster:
 
     @property
     def url(self) -> str:
+        """The nodes' addresses, with user and password. A secret."""
         addresses = ",".join(node.address for node in self.nodes)
         return f"redis+cluster://default:{self.nodes[0].password}@{addresses}"
 
     def start(self) -> None:
+        """Start them, share the slots out, and wait until all agree."""
         started(*self.nodes)
         first = self.nodes[0].admin()
         share = SLOTS // self._masters + 1
@@ -317,6 +319,7 @@ class Cluster:
         first.close()
 
     def identity(self, node: RedisNode) -> str:
+        """What the others call a node."""
         with node.admin() as client:
             return client.execute_command("CLUSTER", "MYID")
 

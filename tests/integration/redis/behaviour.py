@@ -70,7 +70,7 @@ async def effects(sessions: Sessions) -> list[str]:
 
 async def until_effects(sessions: Sessions, count: int) -> list[str]:
     async with asyncio.timeout(40):
-        while len(found := await effects(sessions)) < count:
+        while len(found := await effects(sessions)) < count:  # noqa: ASYNC110 - a table tells
             await asyncio.sleep(0.02)
     return found
 

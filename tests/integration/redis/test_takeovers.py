@@ -1,0 +1,131 @@
+"""What dies or moves while the bus works: masters are killed, slots change their node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError
+from sqlalchemy import text
+
+from cartsnitch.event.v1 import CouponsUpdated, PricesUpdated
+from cartsnitch_common.config import Settings
+from cartsnitch_common.contract import binding_of
+from cartsnitch_common.db.engine import async_engine, async_sessions
+from cartsnitch_common.errors import ServerUnavailableError
+from cartsnitch_common.events import publish, subscribe
+from cartsnitch_common.events.relay import Relay
+from tests import redis_servers
+from tests.event_payloads import prices
+from tests.integration.events import consuming, relaying
+from tests.integration.redis.behaviour import (
+    connected,
+    in_order_per_channel,
+    new_consumer,
+    until_effects,
+    write,
+)
+from tests.integration.redis.conftest import QUICK
+
+pytestmark = pytest.mark.xdist_group("redis-takeovers")
+
+PRICES = binding_of(PricesUpdated).stream
+COUPONS = binding_of(CouponsUpdated).stream
+
+
+class Bus:
+    """A relay and a consumer at work; what is written is seen to take effect."""
+
+    def __init__(self, sessions: Any) -> None:
+        self._sessions = sessions
+        self._written: list[str] = []
+
+    async def passes(self, *keys: str) -> bool:
+        """Whether new events take effect, each once and in order."""
+        self._written += await write(self._sessions, [*keys])
+        found = await until_effects(self._sessions, len(self._written))
+        return in_order_per_channel(found, self._written)
+
+
+@asynccontextmanager
+async def at_work(settings: Settings) -> AsyncIterator[Bus]:
+    engine: Any = async_engine(settings, pool_size=10)
+    sessions = async_sessions(engine)
+    async with sessions.begin() as session:
+        await session.execute(text("CREATE TABLE effects (key text, event_id uuid, n serial)"))
+    async with connected(settings) as redis:
+        consumer = new_consumer(redis, sessions)
+        async with consuming.running(consumer), relaying.running(Relay(settings)):
+            yield Bus(sessions)
+    await engine.dispose()
+
+
+async def heard_again(settings: Settings, change: Callable[[], Any]) -> bool:
+    """Whether a subscription that began before a change hears what is published after it."""
+    async with connected(settings) as redis, subscribe(redis, PricesUpdated) as events:
+        await asyncio.to_thread(change)
+        hearing = asyncio.ensure_future(anext(aiter(events)))
+        async with asyncio.timeout(30):
+            async with connected(settings) as other:
+                while not hearing.done():
+                    with suppress(ServerUnavailableError):  # until the new master is known
+                        await publish(other, prices(), service="stickershock", key="after")
+                    await asyncio.sleep(0.05)
+        return (await hearing).key == "after"
+
+
+def settings_of(url: str, database: str) -> Settings:
+    return Settings.load(database_url=database, redis_url=url, **QUICK)
+
+
+async def test_a_killed_master_is_replaced(cartsnitch_database: str) -> None:
+    """The Sentinels name the replica, and relay, consumer and subscription go on with it."""
+    with redis_servers.sentinels() as group:
+        settings = settings_of(group.url, cartsnitch_database)
+        async with at_work(settings) as bus:
+            assert await bus.passes("a", "b")
+            old = group.master()
+            assert await heard_again(settings, old.kill)
+            assert await bus.passes("a", "b", "a")
+            assert group.master() is not old
+            old.start()  # it comes back as a replica, and is not taken for the master
+            assert await bus.passes("b")
+
+
+async def test_a_slot_moves_and_its_master_dies(cartsnitch_database: str) -> None:
+    """In a Cluster the bus follows a stream to another node, and to its replica after a kill."""
+    with redis_servers.cluster() as cluster:
+        settings = settings_of(cluster.url, cartsnitch_database)
+        async with at_work(settings) as bus:
+            assert await bus.passes("a", "b")
+            for target in (cluster.nodes[1], cluster.nodes[2], cluster.nodes[0]):
+                if cluster.owner(PRICES) is not target:
+                    await asyncio.to_thread(cluster.move, PRICES, target)
+                assert await bus.passes("a", "b")
+                assert cluster.owner(PRICES) is target
+            assert await heard_again(settings, cluster.nodes[0].kill)
+            assert await bus.passes("a", "b", "a")
+            assert cluster.owner(PRICES) is cluster.nodes[3]
+
+
+async def test_a_channel_without_a_node_holds_up_no_other(cartsnitch_database: str) -> None:
+    """While one node is gone, events of channels on others pass; afterwards all do."""
+    with redis_servers.cluster(replica=False) as cluster:
+        settings = settings_of(cluster.url, cartsnitch_database)
+        cluster.move(COUPONS, cluster.nodes[1])
+        cluster.move(PRICES, cluster.nodes[2])
+        engine: Any = async_engine(settings)
+        sessions = async_sessions(engine)
+        async with connected(settings) as redis:
+            relay = Relay(settings, redis=redis, engine=engine)
+            await write(sessions, ["a"])
+            assert await relay.run_once() == 2
+            cluster.nodes[1].kill()
+            await write(sessions, ["b"])
+            with pytest.raises(RedisError):
+                await relay.run_once()
+            assert len(await relaying.on_the_wire(redis, PRICES)) == 2
+        await engine.dispose()
