@@ -11,6 +11,7 @@ from sqlalchemy import Enum
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import AccountStatus, DiscountType, PriceSource, StoreSlug
+from cartsnitch_common.db.catalog import Facts
 from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.revisions import alembic_config
@@ -88,14 +89,18 @@ def test_every_table_says_what_it_holds(database: str) -> None:
         assert facts.get("comment"), name
 
 
-def test_every_column_says_what_its_name_does_not(database: str) -> None:
-    """A column has a comment, leads to a row that has, or is what its name says."""
-    facts = catalog(database)
-    keys = {
+def foreign_keys(facts: Facts) -> set[tuple[str, str]]:
+    return {
         (name.partition(".")[0], match[1])
         for name, constraint in of_kind(facts, "constraint").items()
         if (match := re.match(r"FOREIGN KEY \((\w+)\)", constraint["definition"]))
     }
+
+
+def test_every_column_says_what_its_name_does_not(database: str) -> None:
+    """A column has a comment, leads to a row that has, or is what its name says."""
+    facts = catalog(database)
+    keys = foreign_keys(facts)
     for name, column in of_kind(facts, "column").items():
         table, _, short = name.partition(".")
         told = column.get("comment") or short in PLAIN or (table, short) in keys | ENUMS.keys()
@@ -111,11 +116,7 @@ def test_every_searched_foreign_key_has_an_index(database: str) -> None:
         for name, index in of_kind(facts, "index").items()
         if (match := re.search(r"\((\w+)[,)]", index["definition"]))
     }
-    keys = {
-        (name.partition(".")[0], match[1])
-        for name, constraint in of_kind(facts, "constraint").items()
-        if (match := re.match(r"FOREIGN KEY \((\w+)\)", constraint["definition"]))
-    }
+    keys = foreign_keys(facts)
     assert keys
     assert keys - starts == set()
 
