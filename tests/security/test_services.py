@@ -8,16 +8,19 @@ import psycopg
 import pytest
 from sqlalchemy import NullPool, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import undefer
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import PUBLISHERS, Service
 from cartsnitch_common.contract import binding_of
 from cartsnitch_common.db import migrate
-from cartsnitch_common.db.engine import async_engine, async_sessions
+from cartsnitch_common.db.crypto import SessionData, seal, unseal
+from cartsnitch_common.db.engine import async_engine, async_sessions, sync_engine
 from cartsnitch_common.db.models import DeadLetter as DeadLetterRow
-from cartsnitch_common.db.models import OutboxEvent
+from cartsnitch_common.db.models import OutboxEvent, UserStoreAccount
 from cartsnitch_common.db.owners import Program
 from cartsnitch_common.db.roles import role_of
+from cartsnitch_common.db.rotation import rotate
 from cartsnitch_common.errors import AccessDeniedError
 from cartsnitch_common.events.delivery import DeadLetter
 from cartsnitch_common.events.inbox import handle_once, record_dead_letter
@@ -27,6 +30,7 @@ from cartsnitch_common.values.ids import new_uuid
 from tests.event_payloads import all_payloads, prices
 from tests.rows import Rows
 from tests.security.conftest import with_user
+from tests.sessions import keyring
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
 
@@ -129,3 +133,29 @@ async def test_a_deleted_user_takes_its_rows_along(granted: str, connect: Any) -
         current = admin.execute("SELECT purchase_item_id FROM current_prices").fetchall()
         assert current == [(None,)]
         admin.execute("TRUNCATE stores, users, normalized_products CASCADE")
+
+
+async def test_only_receiptwitness_reads_and_rotates_sessions(
+    granted: str, sessions_of: Any
+) -> None:
+    """Its role is enough to write, read and rotate sessions; to every other they are closed."""
+    with psycopg.connect(granted) as admin:
+        rows = Rows(admin)
+        user, store = rows.the("users"), rows.the("stores")
+        admin.commit()
+        async with sessions_of(Service.RECEIPTWITNESS).begin() as session:
+            account = UserStoreAccount(user_id=user, store_id=store)
+            seal(keyring(1), account, SessionData({"cookie": "sid"}))
+            session.add(account)
+        owners = (service for service in Service if service is not Service.RECEIPTWITNESS)
+        for other in (*owners, Program.RELAY):
+            engine = sync_engine(settings_of(granted, other), poolclass=NullPool)
+            with pytest.raises(AccessDeniedError):
+                rotate(engine, keyring(2, 1))
+        engine = sync_engine(settings_of(granted, Service.RECEIPTWITNESS), poolclass=NullPool)
+        assert rotate(engine, keyring(2, 1)).rotated == 1
+        async with sessions_of(Service.RECEIPTWITNESS)() as session:
+            query = select(UserStoreAccount).options(undefer(UserStoreAccount.session_data))
+            found = unseal(keyring(2), (await session.scalars(query)).one())
+        assert found == SessionData({"cookie": "sid"})
+        admin.execute("TRUNCATE stores, users CASCADE")

@@ -98,7 +98,8 @@ def rotate_keys(
 
 
 def _opened() -> tuple[Keyring, Engine]:
-    settings = Settings.load()
+    # Counting reads every session, which may take longer than a service's statement may.
+    settings = Settings.load().model_copy(update={"database_statement_timeout": 0.0})
     keyring = Keyring.from_settings(settings)
     migrate.require_schema(settings)
     return keyring, sync_engine(settings, poolclass=NullPool)
