@@ -8,12 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Column, Integer, MetaData, NullPool, Table
+from sqlalchemy import NullPool
 from typer.testing import CliRunner
 
 from cartsnitch_common.cli.db import app
 from cartsnitch_common.config import Settings
-from cartsnitch_common.constants import Service
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.grants import (
@@ -270,17 +269,6 @@ def test_drift_of_public_is_found_without_roles(at_head: Settings) -> None:
     """What everybody may is drift also where no service has a role."""
     execute(at_head, "GRANT SELECT ON users TO PUBLIC")
     assert drift(at_head) == ("SELECT on users for PUBLIC is too much",)
-
-
-@pytest.mark.parametrize("info", [{}, {"owner": None}, {"owner": "nobody"}])
-def test_a_table_without_an_owner_is_refused(info: dict[str, Any]) -> None:
-    """A model that names no service or program as its owner cannot be granted, nor tested green."""
-    metadata = MetaData()
-    Table("good", metadata, Column("id", Integer), info={"owner": Service.API})
-    assert Grant("cartsnitch_api", "good", "DELETE") in expected_grants(metadata)
-    Table("new", metadata, Column("id", Integer), info=info)
-    with pytest.raises(TypeError, match="the table new names no owner"):
-        expected_grants(metadata)
 
 
 def test_every_function_is_listed_and_safe(at_head: Settings) -> None:
