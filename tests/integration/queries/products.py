@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import event
+from sqlalchemy import ClauseElement, Executable, Select, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.compiler import compiles
 
 
 @contextmanager
@@ -46,3 +49,37 @@ def add_product(connection: psycopg.Connection[Any], n: int, **values: Any) -> u
         f"INSERT INTO normalized_products ({columns}) VALUES ({places})", list(row.values())
     )
     return number(n)
+
+
+class Explain(Executable, ClauseElement):
+    """The plan of a statement that is run, as lines of text."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(Explain)
+def _explain(element: Explain, compiler: Any, **arguments: Any) -> str:
+    return f"EXPLAIN (ANALYZE, BUFFERS) {compiler.process(element.statement, **arguments)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the server ran a statement."""
+
+    text: str
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks it read, from memory or from disk."""
+        (first,) = re.findall(r"Buffers: shared (.*)", self.text)[:1]
+        return sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", first))
+
+
+async def plan_of(session: AsyncSession, statement: Select[Any]) -> Plan:
+    """Run a statement and say how; for another run it may be another plan."""
+    connection = await session.connection()
+    rows = await connection.execute(Explain(statement))
+    return Plan("\n".join(row[0] for row in rows))
