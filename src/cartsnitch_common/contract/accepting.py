@@ -156,12 +156,11 @@ class Checks:
         variables |= {f"{field.name}.{name}": place for name, place in places.items()}
         outer, fixed = field_conditions(field, self.names, {"this": variable, **places})
         conditions: list[str] = []
-        probe = None
+        probed = False
         for part in parts:
             place = places[part.name]
             own, _ = field_conditions(part, self.names, {"this": place})
-            if probe is None and not decide(own, place, part.default_value, self.names):
-                probe = part.name
+            probed = probed or not decide(own, place, part.default_value, self.names)
             if part.name in fixed:
                 if not decide(own, place, fixed[part.name], self.names):
                     raise UnknownRuleError(f"{field.full_name}: refuses every value")
@@ -169,22 +168,16 @@ class Checks:
             conditions += own
         conditions += message_conditions(field.message_type, places) + outer
         conditions = self._of_parts(field, places, conditions)
+        reads = [f"{place} = {variable}.{name}" for name, place in places.items()]
         required = field_rules(field).required
-        reads = {name: f"{place} = {variable}.{name}" for name, place in places.items()}
-        self.lines.append(f"{variable} = {message}.{field.name}")
-        if required and probe is not None:
-            # Unset, it reads as zero, which the probe's own rules refuse.
-            self.lines += reads.values()
+        if required and probed:
+            # Unset, it reads as zero, which its own rules refuse.
+            self.lines += [f"{variable} = {message}.{field.name}", *reads]
             self._ask(conditions)
             return
-        if probe is None:
-            self.lines.append(f"if {message}.HasField({field.name!r}):")
-        else:
-            self.lines += [reads.pop(probe), f"if {places[probe]}:"]
-        self.lines += [f"    {read}" for read in reads.values() or ["pass"]]
+        self.lines.append(f"if {message}.HasField({field.name!r}):")
+        self.lines += [f"    {read}" for read in (f"{variable} = {message}.{field.name}", *reads)]
         self._ask(conditions, "    ")
-        if probe is not None:
-            self.lines.append(f"elif {message}.HasField({field.name!r}): {self._decline}")
         self.lines.append(f"else: {self._decline if required else f'{variable} = None'}")
 
     def _ask_nested(self, message: str, field: Any, variables: dict[str, str]) -> None:

@@ -37,56 +37,60 @@ BATCH: Final = 2000
 
 
 @overload
-async def fetch_messages(session: Session, statement: Select[models.Store]) -> list[Store]: ...
+async def fetch_messages[R: models.Store](
+    session: Session, statement: Select[R]
+) -> list[Store]: ...
 
 
 @overload
-async def fetch_messages(
-    session: Session, statement: Select[models.StoreLocation]
+async def fetch_messages[R: models.StoreLocation](
+    session: Session, statement: Select[R]
 ) -> list[StoreLocation]: ...
 
 
 @overload
-async def fetch_messages(session: Session, statement: Select[models.User]) -> list[User]: ...
+async def fetch_messages[R: models.User](session: Session, statement: Select[R]) -> list[User]: ...
 
 
 @overload
-async def fetch_messages(
-    session: Session, statement: Select[models.UserStoreAccount]
+async def fetch_messages[R: models.UserStoreAccount](
+    session: Session, statement: Select[R]
 ) -> list[UserStoreAccount]: ...
 
 
 @overload
-async def fetch_messages(
-    session: Session, statement: Select[models.NormalizedProduct]
+async def fetch_messages[R: models.NormalizedProduct](
+    session: Session, statement: Select[R]
 ) -> list[NormalizedProduct]: ...
 
 
 @overload
-async def fetch_messages(
-    session: Session, statement: Select[models.Purchase], *, with_items: bool = False
+async def fetch_messages[R: models.Purchase](
+    session: Session, statement: Select[R], *, with_items: bool = False
 ) -> list[Purchase]: ...
 
 
 @overload
-async def fetch_messages(
-    session: Session, statement: Select[models.PurchaseItem]
+async def fetch_messages[R: models.PurchaseItem](
+    session: Session, statement: Select[R]
 ) -> list[PurchaseItem]: ...
 
 
 @overload
-async def fetch_messages(
-    session: Session, statement: Select[models.PriceHistory]
+async def fetch_messages[R: models.PriceHistory](
+    session: Session, statement: Select[R]
 ) -> list[PriceObservation]: ...
 
 
 @overload
-async def fetch_messages(session: Session, statement: Select[models.Coupon]) -> list[Coupon]: ...
+async def fetch_messages[R: models.Coupon](
+    session: Session, statement: Select[R]
+) -> list[Coupon]: ...
 
 
 @overload
-async def fetch_messages(
-    session: Session, statement: Select[models.ShrinkflationEvent]
+async def fetch_messages[R: models.ShrinkflationEvent](
+    session: Session, statement: Select[R]
 ) -> list[ShrinkflationEvent]: ...
 async def fetch_messages(
     session: Session, statement: Select[Any], *, with_items: bool = False
@@ -109,39 +113,39 @@ async def fetch_messages(
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.Store], *, batch_size: int = ...
+def stream_messages[R: models.Store](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[Store]: ...
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.StoreLocation], *, batch_size: int = ...
+def stream_messages[R: models.StoreLocation](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[StoreLocation]: ...
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.User], *, batch_size: int = ...
+def stream_messages[R: models.User](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[User]: ...
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.UserStoreAccount], *, batch_size: int = ...
+def stream_messages[R: models.UserStoreAccount](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[UserStoreAccount]: ...
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.NormalizedProduct], *, batch_size: int = ...
+def stream_messages[R: models.NormalizedProduct](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[NormalizedProduct]: ...
 
 
 @overload
-def stream_messages(
+def stream_messages[R: models.Purchase](
     session: Session,
-    statement: Select[models.Purchase],
+    statement: Select[R],
     *,
     batch_size: int = ...,
     with_items: bool = ...,
@@ -149,26 +153,26 @@ def stream_messages(
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.PurchaseItem], *, batch_size: int = ...
+def stream_messages[R: models.PurchaseItem](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[PurchaseItem]: ...
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.PriceHistory], *, batch_size: int = ...
+def stream_messages[R: models.PriceHistory](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[PriceObservation]: ...
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.Coupon], *, batch_size: int = ...
+def stream_messages[R: models.Coupon](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[Coupon]: ...
 
 
 @overload
-def stream_messages(
-    session: Session, statement: Select[models.ShrinkflationEvent], *, batch_size: int = ...
+def stream_messages[R: models.ShrinkflationEvent](
+    session: Session, statement: Select[R], *, batch_size: int = ...
 ) -> AsyncIterator[ShrinkflationEvent]: ...
 async def stream_messages(
     session: Session,

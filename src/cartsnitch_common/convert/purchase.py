@@ -44,10 +44,12 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
     def from_message(self, message: Purchase) -> models.Purchase:
         """See ``Mapping``."""
         row = super().from_message(message)
-        row.items = [
-            models.PurchaseItem(**values) for values in _of_items(PURCHASE_ITEM.values, message)
-        ]
+        row.items = [models.PurchaseItem(**values) for values in self.item_values(message)]
         return row
+
+    def item_values(self, message: Purchase) -> list[dict[str, Any]]:
+        """The values of the items' columns; raises as :meth:`from_message`."""
+        return _of_items(PURCHASE_ITEM.values, message)
 
     def copy_children(self, message: Purchase) -> list[bytes]:
         """See ``Mapping``."""

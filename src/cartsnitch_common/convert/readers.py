@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     type ValuesReader = Callable[[Message], dict[str, Any] | None]
     type CopyReader = Callable[[Message], bytes | None]
 
-_FEW: Final = frozenset({"store_id"})
-"""Ids of which there are so few that each is read once."""
+_FEW: Final = frozenset({"store_id", "purchase_id"})
+"""Ids that message after message shares: each is read once."""
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _COPY_EPOCH: Final = 946_684_800  # 2000-01-01. Unit: seconds since 1970
@@ -163,7 +163,7 @@ def _maker(pair: Pair, reading: _Reading) -> Callable[[tuple[Any, ...]], Any]:
 
 def _value(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:
     """The expression of a column's value."""
-    variable, made, names = variables[pair.field], f"{pair.column}_value", reading.names
+    variable, made, names = variables[pair.field], f"made_{pair.column}", reading.names
     match pair.shape:
         case Shape.TEXT | Shape.BOOL | Shape.DOUBLE:
             return variable
@@ -186,7 +186,7 @@ def _value(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:
 
 def _field(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:  # noqa: PLR0911 - one case a shape
     """The expression of a column's field in a binary COPY."""
-    variable, made, names = variables[pair.field], f"{pair.column}_field", reading.names
+    variable, made, names = variables[pair.field], f"made_{pair.column}", reading.names
     match pair.shape:
         case Shape.UUID:
             return f"{binary.UUID_LENGTH!r} + {variable}uuid.bytes"

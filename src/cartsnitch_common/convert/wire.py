@@ -123,7 +123,7 @@ def _named(kind: type, names: dict[str, Any]) -> str:
     return name
 
 
-def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> str:
+def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> str:  # noqa: C901, PLR0911 - one case a shape
     """The expression of a field's bytes, tag included.
 
     Args:
@@ -132,40 +132,44 @@ def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> st
         names: Takes the objects that the expression names.
         native: Whether the value is the row's own, else a message-ready scalar.
     """
-    field, made = pair.descriptor, f"{pair.column}_piece"
+    field, made = pair.descriptor, f"made_{pair.column}"
     tag = _tag(field, _BYTES)
     match pair.shape:
         case Shape.UUID:
             text = f"str({value})" if native else value
             return f"{tag + bytes([36])!r} + {text}.encode()"
         case Shape.TEXT:
-            names[made] = Memo(lambda length: tag + varint(length))
+            # An empty text is written where it is told from an unset one, and only there.
+            unset = b"" if not field.has_presence else tag + b"\0"
+            names[made] = Memo(lambda length: tag + varint(length) if length else unset)
             return f"{made}[len(text := {value}.encode())] + text"
         case Shape.ENUM:
             tag = _tag(field, _VARINT)
             numbers = enum_numbers(pair.type, field)
             names[made] = {member: tag + varint(number) for member, number in numbers.items()}
         case Shape.BOOL:
-            names[made] = {flag: _tag(field, _VARINT) + bytes([flag]) for flag in (False, True)}
+            names[made] = {False: b"", True: _tag(field, _VARINT) + b"\1"}
         case Shape.DOUBLE:
             names["double"] = _DOUBLE.pack
             return f"{_tag(field, _FIXED64)!r} + double({value})"
         case Shape.MONEY | Shape.DECIMAL:
             write = to_money if pair.shape is Shape.MONEY else to_decimal
             # What Decimal() makes of a text of the database is exact.
-            read = (lambda number: number) if native else decimal.Decimal
+            read = _same if native else decimal.Decimal
             names[made] = Memo(lambda number: _message(tag, write(read(number))))
         case Shape.DATE:
-            day = (lambda date: date) if native else _date_of_days
+            day = _same if native else _date_of_days
             names[made] = Memo(lambda date: _message(tag, to_date(day(date))))
         case Shape.TIME:
-            micros = _microseconds if native else _same
-            names[made] = lambda time: _message(tag, _timestamp(micros(time)))
-            return f"{made}({value})"
+            names |= {made: _time_writer(tag), "EPOCH": _EPOCH}
+            if native:
+                since = f"(since := {value} - EPOCH)"  # a TypeError for a naive one
+                return f"{made}({since}.days * 86400 + since.seconds, since.microseconds)"
+            return f"{made}(*divmod({value}, {_MILLION}))"
         case Shape.TEXTS:
-            read_texts = _same if native else json.loads
-            names[made] = lambda texts: _texts(tag, read_texts(texts))
-            return f"{made}({value})"
+            names |= {made: Memo(lambda length: tag + varint(length)), "loads": json.loads}
+            texts = value if native else f"loads({value})"
+            return f"join([{made}[len(text := each.encode())] + text for each in {texts}])"
     return f"{made}[{value}]"
 
 
@@ -178,22 +182,18 @@ def _message(tag: bytes, message: Message) -> bytes:
     return tag + varint(len(payload)) + payload
 
 
-def _texts(tag: bytes, texts: list[str]) -> bytes:
-    encoded = [text.encode() for text in texts]
-    return b"".join(tag + varint(len(text)) + text for text in encoded)
-
-
 def _date_of_days(days: int) -> dt.date:
     return dt.date.fromordinal(_EPOCH_DAY + days)
 
 
-def _microseconds(time: dt.datetime) -> int:
-    since = time - _EPOCH  # a TypeError for a naive one
-    return (since.days * 86400 + since.seconds) * _MILLION + since.microseconds
+def _time_writer(tag: bytes) -> Callable[[int, int], bytes]:
+    prefixes = [tag + bytes([length]) for length in range(32)]
 
+    def write(seconds: int, microseconds: int) -> bytes:
+        message = Timestamp()
+        message.seconds = seconds
+        message.nanos = microseconds * 1000
+        payload = message.SerializeToString()
+        return prefixes[len(payload)] + payload
 
-def _timestamp(microseconds: int) -> Timestamp:
-    message = Timestamp()
-    message.seconds, rest = divmod(microseconds, _MILLION)
-    message.nanos = rest * 1000
-    return message
+    return write
