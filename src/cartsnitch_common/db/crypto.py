@@ -10,7 +10,8 @@ A token is what the column holds::
 
 What stands before the nonce is authenticated too, and so are table, column and
 primary key: in another row, column or table, or after any change, a token is an error.
-It is also one under a wrong key. A ciphertext is never handed out as a plaintext.
+It is also one under a wrong key. A ciphertext is never handed out as a plaintext. An
+older token of the same row opens: who may write rows can bring an older session back.
 
 Keys are 32 random bytes; ``openssl rand -base64 32`` makes one. A key may seal 2**32
 tokens (NIST SP 800-38D, 8.3: below that, two of its random nonces are equal with a
@@ -20,7 +21,8 @@ year. So that no program meets a key that it does not know, a key is changed in 
 1. Append the new key to CARTSNITCH_ENCRYPTION_KEYS of every program, and restart them.
 2. Put it first, and restart them: from here on it encrypts.
 3. `cartsnitch db rotate-keys`, then `cartsnitch db keys --retire <old>`.
-4. When that says that no row needs the old key, remove it.
+4. When that says that no row needs the old key, remove it, and keep it elsewhere for as
+   long as backups that hold its tokens.
 """
 
 from __future__ import annotations
