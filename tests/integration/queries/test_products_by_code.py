@@ -7,11 +7,14 @@ import pytest
 from biip.checksums import gs1_standard_check_digit
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cartsnitch_common.convert import fetch_messages
+from cartsnitch_common.db.models import NormalizedProduct
 from cartsnitch_common.db.queries.product_codes import (
     find_product_by_code,
     find_products_by_codes,
     select_products_by_code,
 )
+from cartsnitch_common.db.queries.product_names import select_products_by_name
 from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.values.gtin import parse_code
 from tests.integration.queries.products import add_product, number, statements
@@ -133,3 +136,20 @@ def test_a_new_code_is_in_its_index_at_once(connection: psycopg.Connection[Any])
     for index in ("ix_normalized_products_upc_variants", "ix_product_names_tokens"):
         pending = connection.execute("SELECT gin_clean_pending_list(%s)", [index]).fetchone()
         assert pending == (0,), index
+
+
+async def test_products_become_messages_without_rows_between(
+    connection: psycopg.Connection[Any], session: AsyncSession
+) -> None:
+    """The statements of both searches are what the fast path reads, in their order."""
+    for n, name in enumerate(("corn flakes", "corn", "corn flakes honey"), 1):
+        add_product(connection, n, canonical_name=name, upc_variants=[f"400{n}"])
+    messages = await fetch_messages(session, select_products_by_code("4001", "4003"))
+    assert {message.id for message in messages} == {str(number(1)), str(number(3))}
+    matches = select_products_by_name("corn flakes")
+    messages = await fetch_messages(session, matches.with_only_columns(NormalizedProduct))
+    assert [message.canonical_name for message in messages] == [
+        "corn flakes",
+        "corn flakes honey",
+        "corn",
+    ]

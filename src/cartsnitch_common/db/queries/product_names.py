@@ -131,6 +131,8 @@ def select_products_by_name(
 
     Equal scores come ascending by id, so that a page is found behind the last
     entry of the one before. Ask for one match where one is enough: it is found quicker.
+    For the products alone, as ``convert.fetch_messages`` reads them, say
+    ``.with_only_columns(NormalizedProduct)``.
 
     Args:
         text: What a person types or a receipt prints; 1 to 500 characters.
