@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import PendingRollbackError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
@@ -227,7 +227,7 @@ def test_a_sync_session_must_be_rolled_back_after_a_refused_flush(own: Settings)
     with sync_sessions(engine)() as session:
         two_with_one_email(session)
         with refused(ConstraintViolationError):
-            session.execute(text("SELECT 1"))  # which flushes
+            session.scalars(select(User.id))  # which flushes
         with pytest.raises(PendingRollbackError) as caught:
             session.execute(text("SELECT 1"))
         assert "canary" not in shown(caught.value)
