@@ -29,10 +29,12 @@ class Authority:
         path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
         return path
 
-    def issue(self, host: str) -> tuple[Path, Path]:
-        """A certificate for a host, which is also good for 127.0.0.1, and its key."""
+    def issue(self, host: str, *, loopback: bool = True) -> tuple[Path, Path]:
+        """A certificate for a host, by default good for 127.0.0.1 too, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names: list[Any] = [x509.DNSName(host)]
+        if loopback:
+            names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         certificate = _certificate(host, key, self.certificate.subject, self.key, names=names)
         chain, secret = self.folder / f"{host}.pem", self.folder / f"{host}.key"
         chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -60,7 +62,24 @@ def _certificate(
         .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
     )
-    if names is not None:
+    # What Python's strict verification asks for.
+    builder = builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+    ).add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    if names is None:
+        signs = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        builder = builder.add_extension(signs, critical=True)
+    else:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(signer, hashes.SHA256())
 

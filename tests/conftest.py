@@ -26,7 +26,10 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("suite")
 
 
-PROGRAMS = {"pgbouncer": "tests/integration/engine/test_pooler.py"}
+PROGRAMS = {
+    "pgbouncer": "tests/integration/engine/test_pooler.py",
+    "redis-server": "tests/integration/redis/test_distribution.py",
+}
 """What some tests need that no wheel brings, and where they are."""
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -26,24 +26,22 @@ class Place:
     Attributes:
         url: What ``CARTSNITCH_REDIS_URL`` says.
         servers: The processes that hold data.
-        options: More of the URL of each of them.
     """
 
     url: str
     servers: list[RedisNode]
-    options: str = field(default="")
 
     def clients(self) -> Iterator[redis.Redis]:
         """A client of each server that runs, as somebody who may do everything."""
         for server in self.servers:
             if server.is_running:
-                with redis.Redis.from_url(server.url + self.options) as client:
+                with server.admin() as client:
                     yield client
 
     def clear(self) -> None:
         """Leave nothing in it."""
         for client in self.clients():
-            if client.execute_command("ROLE")[0] == b"master":
+            if client.execute_command("ROLE")[0] == "master":
                 client.flushall()
 
     def cut(self, kind: str = "normal") -> int:

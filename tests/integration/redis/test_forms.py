@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests import redis_servers
+from tests import redis_groups, redis_servers
 from tests.integration.redis.behaviour import (  # noqa: F401 - collected here
     test_a_batch_reaches_its_streams,
     test_a_cut_subscription_listens_anew,
@@ -27,8 +27,8 @@ def place(request: Any) -> Iterator[Place]:
             with redis_servers.one_server() as node:
                 yield Place(url=node.url, servers=[node])
         case "sentinels":
-            with redis_servers.sentinels() as group:
+            with redis_groups.sentinels() as group:
                 yield Place(url=group.url, servers=[*group.servers])
         case "cluster":
-            with redis_servers.cluster() as group:
+            with redis_groups.cluster() as group:
                 yield Place(url=group.url, servers=group.nodes)

@@ -19,7 +19,8 @@ from cartsnitch_common.events.client import RedisClient
 from tests.event_payloads import prices
 from tests.integration.redis.behaviour import connected
 from tests.lossy import Loss, Lossy, lossy
-from tests.redis_servers import SERVICE, SLOTS, RedisNode, private_directory, until
+from tests.redis_groups import SERVICE, SLOTS
+from tests.redis_servers import RedisNode, private_directory, until
 
 pytestmark = pytest.mark.xdist_group("redis-sent-once")
 

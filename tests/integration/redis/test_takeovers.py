@@ -18,7 +18,7 @@ from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.errors import ServerUnavailableError
 from cartsnitch_common.events import publish, subscribe
 from cartsnitch_common.events.relay import Relay
-from tests import redis_servers
+from tests import redis_groups
 from tests.event_payloads import prices
 from tests.integration.events import consuming, relaying
 from tests.integration.redis.behaviour import (
@@ -83,7 +83,7 @@ def settings_of(url: str, database: str) -> Settings:
 
 async def test_a_killed_master_is_replaced(cartsnitch_database: str) -> None:
     """The Sentinels name the replica, and relay, consumer and subscription go on with it."""
-    with redis_servers.sentinels() as group:
+    with redis_groups.sentinels() as group:
         settings = settings_of(group.url, cartsnitch_database)
         async with at_work(settings) as bus:
             assert await bus.passes("a", "b")
@@ -97,7 +97,7 @@ async def test_a_killed_master_is_replaced(cartsnitch_database: str) -> None:
 
 async def test_a_slot_moves_and_its_master_dies(cartsnitch_database: str) -> None:
     """In a Cluster the bus follows a stream to another node, and to its replica after a kill."""
-    with redis_servers.cluster() as cluster:
+    with redis_groups.cluster() as cluster:
         settings = settings_of(cluster.url, cartsnitch_database)
         async with at_work(settings) as bus:
             assert await bus.passes("a", "b")
@@ -113,7 +113,7 @@ async def test_a_slot_moves_and_its_master_dies(cartsnitch_database: str) -> Non
 
 async def test_a_channel_without_a_node_holds_up_no_other(cartsnitch_database: str) -> None:
     """While one node is gone, events of channels on others pass; afterwards all do."""
-    with redis_servers.cluster(replica=False) as cluster:
+    with redis_groups.cluster(replica=False) as cluster:
         settings = settings_of(cluster.url, cartsnitch_database)
         cluster.move(COUPONS, cluster.nodes[1])
         cluster.move(PRICES, cluster.nodes[2])
