@@ -15,6 +15,7 @@ from cartsnitch_common import cli, convert
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.crypto import Keyring, SessionData, seal
 from cartsnitch_common.db.engine import (
+    async_engine,
     check_database,
     check_database_sync,
     sync_engine,
@@ -23,6 +24,7 @@ from cartsnitch_common.db.engine import (
 from cartsnitch_common.db.models import User, UserStoreAccount
 from cartsnitch_common.errors import (
     CartsnitchError,
+    ConstraintViolationError,
     InvalidFieldError,
 )
 from tests.security.canaries import (
@@ -88,6 +90,28 @@ def test_no_refused_message_tells_one(message: UserMessage) -> None:
     shown = [str(caught.value), repr(caught.value), repr(vars(caught.value))]
     shown += traceback.format_exception(caught.value)
     assert not sightings("".join(shown))
+
+
+async def test_no_refused_copy_tells_one(
+    settings: Settings, logs: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL quotes the line of a COPY that it refuses; here nobody sees it."""
+    users = [UserMessage(id=f"{CANARY}{n}", email=PERSONAL["email"]) for n in range(2)]
+    for user in users:
+        user.create_time.GetCurrentTime()
+        user.update_time.GetCurrentTime()
+    refusals: list[tuple[type[CartsnitchError], list[UserMessage]]] = [
+        (ConstraintViolationError, users),
+        (InvalidFieldError, [users[0], UserMessage(id="u", email=CANARY)]),
+    ]
+    engine = async_engine(settings, poolclass=NullPool, echo=True)
+    for kind, messages in refusals:
+        with pytest.raises(kind) as caught:
+            async with engine.begin() as connection:
+                await convert.copy_messages(connection, messages)
+        assert not sightings(str(caught.value))
+        assert not sightings("".join(traceback.format_exception(caught.value)))
+    assert not sightings(logs.text)
 
 
 @pytest.mark.parametrize("place", ["password", "user", "database", "parameter"])
