@@ -91,9 +91,8 @@ def _values(data: bytes) -> dict[str, Any]:
     return _PRICES.values(PriceObservation.FromString(data))
 
 
-def _purchase_values(data: bytes) -> dict[str, Any]:
-    message = PurchaseMessage.FromString(data)
-    return PURCHASE.values(message) | {"items": PURCHASE.item_values(message)}
+def _purchase_values(data: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    return PURCHASE.values_with_items(PurchaseMessage.FromString(data))
 
 
 def _to_message(

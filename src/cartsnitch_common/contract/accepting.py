@@ -111,13 +111,13 @@ class Checks:
                 self._ask_flat(message, field, variables)
             else:
                 self._ask_nested(message, field, variables)
-        self._ask(message_conditions(descriptor, variables))
+        self._ask(message_conditions(descriptor, self._places(descriptor, variables)))
         return variables
 
-    def _of_parts(self, field: Any, places: Mapping[str, str], conditions: list[str]) -> list[str]:
-        """What to ask of the parts of a flat message; a caller may ask some elsewhere."""
-        del field, places
-        return conditions
+    def _places(self, descriptor: Any, variables: Mapping[str, str]) -> Mapping[str, str]:
+        """The expressions that the conditions of the message name its fields by."""
+        del descriptor
+        return variables
 
     def _of_value(self, field: Any, variable: str, conditions: list[str]) -> list[str]:
         """What to ask of a single value; a caller may ask some elsewhere."""
@@ -150,24 +150,10 @@ class Checks:
 
     def _ask_flat(self, message: str, field: Any, variables: dict[str, str]) -> None:
         """Read a message of plain scalars, such as Money, without a call."""
-        parts = field.message_type.fields
         variable = variables[field.name] = f"{field.name}_"
-        places = {part.name: f"{variable}{part.name}" for part in parts}
+        places = {part.name: f"{variable}{part.name}" for part in field.message_type.fields}
         variables |= {f"{field.name}.{name}": place for name, place in places.items()}
-        outer, fixed = field_conditions(field, self.names, {"this": variable, **places})
-        conditions: list[str] = []
-        probed = False
-        for part in parts:
-            place = places[part.name]
-            own, _ = field_conditions(part, self.names, {"this": place})
-            probed = probed or not decide(own, place, part.default_value, self.names)
-            if part.name in fixed:
-                if not decide(own, place, fixed[part.name], self.names):
-                    raise UnknownRuleError(f"{field.full_name}: refuses every value")
-                own = [f"{place} == {fixed[part.name]!r}"]
-            conditions += own
-        conditions += message_conditions(field.message_type, places) + outer
-        conditions = self._of_parts(field, places, conditions)
+        conditions, probed = self._flat_conditions(field, variable, places)
         reads = [f"{place} = {variable}.{name}" for name, place in places.items()]
         required = field_rules(field).required
         if required and probed:
@@ -179,6 +165,25 @@ class Checks:
         self.lines += [f"    {read}" for read in (f"{variable} = {message}.{field.name}", *reads)]
         self._ask(conditions, "    ")
         self.lines.append(f"else: {self._decline if required else f'{variable} = None'}")
+
+    def _flat_conditions(
+        self, field: Any, variable: str, places: Mapping[str, str]
+    ) -> tuple[list[str], bool]:
+        """What to ask of a message of plain scalars, and whether it refuses an empty one."""
+        outer, fixed = field_conditions(field, self.names, {"this": variable, **places})
+        conditions: list[str] = []
+        refuses_zero = False
+        for part in field.message_type.fields:
+            place = places[part.name]
+            own, _ = field_conditions(part, self.names, {"this": place})
+            refuses_zero |= not decide(own, place, part.default_value, self.names)
+            if part.name in fixed:
+                if not decide(own, place, fixed[part.name], self.names):
+                    raise UnknownRuleError(f"{field.full_name}: refuses every value")
+                own = [f"{place} == {fixed[part.name]!r}"]
+            conditions += own
+        conditions += message_conditions(field.message_type, places) + outer
+        return conditions, refuses_zero
 
     def _ask_nested(self, message: str, field: Any, variables: dict[str, str]) -> None:
         variable = variables[field.name] = f"{field.name}_"

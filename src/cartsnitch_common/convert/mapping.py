@@ -22,6 +22,7 @@ from cartsnitch_common.convert.codecs import codec_for
 from cartsnitch_common.convert.pairs import Pair
 from cartsnitch_common.convert.readers import build_copy_reader, build_values_reader
 from cartsnitch_common.convert.shapes import shape_of
+from cartsnitch_common.convert.twins import twin_of
 from cartsnitch_common.convert.wire import build_record_encoder, build_row_encoder
 from cartsnitch_common.errors import UnmappableValueError
 
@@ -101,6 +102,10 @@ class Mapping[R: Base, M: Message]:
         return build_record_encoder(self.row.__name__, self.pairs)
 
     @cached_property
+    def _twin(self) -> type[Message]:
+        return twin_of(self.message.DESCRIPTOR)
+
+    @cached_property
     def _read_values(self) -> ValuesReader:
         built = build_values_reader(
             self.row.__name__, self.message.DESCRIPTOR, self.pairs, self.derived
@@ -169,11 +174,19 @@ class Mapping[R: Base, M: Message]:
             InvalidFieldError: The message breaks a rule of the contract.
             UnmappableValueError: A value is one that the column cannot hold.
         """
-        try:
-            values = self._read_values(message)
-        except DECLINED:
-            values = None
+        values = self.read_twin(self.twin(message))
         return values if values is not None else self._slow_values(message)
+
+    def twin(self, message: M) -> Message:
+        """The message's twin; see ``twins.py``."""
+        return self._twin.FromString(message.SerializeToString())
+
+    def read_twin(self, twin: Message) -> dict[str, Any] | None:
+        """The values by the twin; None where the message is to be asked itself."""
+        try:
+            return self._read_values(twin)
+        except DECLINED:
+            return None
 
     def copy_row(self, message: M) -> bytes:
         """The message's row in a binary COPY of the mapped columns, in the pairs' order.
@@ -183,7 +196,7 @@ class Mapping[R: Base, M: Message]:
             UnmappableValueError: A value is one that the column cannot hold.
         """
         try:
-            row = self._read_copy(message)
+            row = self._read_copy(self.twin(message))
         except DECLINED:
             row = None
         return row if row is not None else self._slow_copy_row(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from cartsnitch.purchase.v1 import Purchase, PurchaseItem
 from cartsnitch_common.contract import check
@@ -43,13 +43,25 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
 
     def from_message(self, message: Purchase) -> models.Purchase:
         """See ``Mapping``."""
-        row = super().from_message(message)
-        row.items = [models.PurchaseItem(**values) for values in self.item_values(message)]
-        return row
+        values, items = self.values_with_items(message)
+        return self.row(**values, items=[models.PurchaseItem(**item) for item in items])
 
-    def item_values(self, message: Purchase) -> list[dict[str, Any]]:
-        """The values of the items' columns; raises as :meth:`from_message`."""
-        return _of_items(PURCHASE_ITEM.values, message)
+    def values_with_items(self, message: Purchase) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The values of the purchase's columns, and those of each of its items.
+
+        Raises:
+            InvalidFieldError: As of :meth:`from_message`; an item's field is named with
+                its place.
+            UnmappableValueError: The same.
+        """
+        twin: Any = self.twin(message)
+        values = self.read_twin(twin)
+        if values is None:
+            values = self._slow_values(message)
+        items = [PURCHASE_ITEM.read_twin(item) for item in twin.items]
+        if all(item is not None and item["purchase_id"] == values["id"] for item in items):
+            return values, cast("list[dict[str, Any]]", items)
+        return values, _of_items(PURCHASE_ITEM.values, message)
 
     def copy_children(self, message: Purchase) -> list[bytes]:
         """See ``Mapping``."""

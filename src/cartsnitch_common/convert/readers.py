@@ -1,7 +1,7 @@
 """Messages to the values of their columns, by generated functions.
 
-Each reads a field once, asks its rules and converts it. What it is not sure of it
-declines with None, and the slow way checks, converts and words the error.
+Each takes a message's twin, reads a field once, asks its rules and converts it. What it
+is not sure of it declines with None, and the slow way checks, converts and words the error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncpg.pgproto.pgproto import UUID
 from google.protobuf import message_factory
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from cartsnitch_common.contract.accepting import Checks
 from cartsnitch_common.contract.conditions import UnknownRuleError
@@ -21,6 +20,7 @@ from cartsnitch_common.contract.source import build_function
 from cartsnitch_common.convert import binary
 from cartsnitch_common.convert.memo import Memo
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
+from cartsnitch_common.convert.twins import is_opaque
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     type ValuesReader = Callable[[Message], dict[str, Any] | None]
     type CopyReader = Callable[[Message], bytes | None]
 
-_FEW: Final = frozenset({"store_id", "purchase_id"})
-"""Ids that message after message shares: each is read once."""
+_SHARED: Final = frozenset({"store_id", "purchase_id", "normalized_product_id"})
+"""Ids that many messages have in common: each is read once, as long as it is remembered."""
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _COPY_EPOCH: Final = 946_684_800  # 2000-01-01. Unit: seconds since 1970
@@ -43,7 +43,7 @@ _MILLION: Final = 1_000_000
 def build_values_reader(
     name: str, descriptor: Any, pairs: Sequence[Pair], derived: Collection[str]
 ) -> ValuesReader | None:
-    """A function from a message to its columns' values, None for one that it declines.
+    """A function from a twin to its columns' values, None for one that it declines.
 
     Returns:
         The function, or None where a rule is not known and every message takes the slow way.
@@ -61,7 +61,7 @@ def build_values_reader(
 def build_copy_reader(
     name: str, descriptor: Any, pairs: Sequence[Pair], derived: Collection[str]
 ) -> CopyReader | None:
-    """A function from a message to its row of a binary COPY; see :func:`build_values_reader`."""
+    """A function from a twin to its row of a binary COPY; see :func:`build_values_reader`."""
     checked = _checked(descriptor, pairs, derived)
     if checked is None:
         return None
@@ -81,32 +81,49 @@ def _canonical(text: str) -> UUID:
 
 
 class _Reading(Checks):
-    """Checks that leave to the conversions what these prove anyhow.
+    """Checks of a message's twin that leave to the conversions what these prove anyhow.
 
     A price, a date or a quantity is converted once and remembered: what its rules say of
     it is remembered with it. A UUID is proven by the text that it is written as.
 
     Attributes:
-        of_parts: By field, whether the parts of its message keep the rules.
+        accepts: By field, whether the parts of its message keep the rules.
     """
 
     def __init__(self) -> None:
         super().__init__(decline="return None")
-        self.names |= {"UUID": UUID, "few": Memo(_canonical)}
-        self.of_parts: dict[str, Callable[..., bool]] = {}
+        self.names |= {"UUID": UUID, "shared": Memo(_canonical)}
+        self.accepts: dict[str, Callable[..., bool]] = {}
 
-    def _of_parts(self, field: Any, places: Mapping[str, str], conditions: list[str]) -> list[str]:
-        if field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
-            return conditions  # which hardly repeats
-        names, asked = ", ".join(places.values()), " and ".join(conditions)
-        self.of_parts[field.name] = build_function(
-            f"accept_{field.name}", names, [f"return {asked}"], self.names
+    def _ask_flat(self, message: str, field: Any, variables: dict[str, str]) -> None:
+        if not is_opaque(field):
+            super()._ask_flat(message, field, variables)
+            return
+        variable = variables[field.name] = f"{field.name}_"
+        places = {part.name: part.name for part in field.message_type.fields}
+        conditions, _ = self._flat_conditions(field, variable, places)
+        asked = " and ".join(conditions) or "True"
+        self.accepts[field.name] = build_function(
+            f"accept_{field.name}", ", ".join(places), [f"return {asked}"], self.names
         )
-        return []
+        unset = "return None" if field_rules(field).required else f"{variable} = None"
+        self.lines.append(f"{variable} = {message}.{field.name}")
+        self.lines.append(f"if not {variable} and not {message}.HasField({field.name!r}): {unset}")
+
+    def _places(self, descriptor: Any, variables: Mapping[str, str]) -> Mapping[str, str]:
+        """A condition that looks into a price or a date looks into the message again."""
+        places = dict(variables)
+        for field in descriptor.fields:
+            if is_opaque(field):
+                name, variable = f"parsed_{field.name}", variables[field.name]
+                kind: Any = message_factory.GetMessageClass(field.message_type)
+                self.names[name] = Memo(kind.FromString)
+                places[field.name] = f"({variable} and {name}[{variable}])"
+        return places
 
     def _of_value(self, field: Any, variable: str, conditions: list[str]) -> list[str]:
-        if field.name in _FEW:
-            proven = f"({variable}uuid := few[{variable}])"
+        if field.name in _SHARED:
+            proven = f"({variable}uuid := shared[{variable}])"
         else:
             proven = f"str({variable}uuid := UUID({variable})) == {variable}"
         return [condition.replace(f"is_uuid({variable})", proven) for condition in conditions]
@@ -132,8 +149,9 @@ def _checked(
 
 
 def _or_unset(pair: Pair, variables: dict[str, str], unset: str, converted: str) -> str:
-    if not pair.nullable:
-        return converted
+    """The expression of what is converted, or of what stands for NULL."""
+    if not pair.nullable or converted == variables[pair.field]:
+        return converted  # it is not unset, or what is unset is None already
     return f"{unset} if {variables[pair.field]} is None else {converted}"
 
 
@@ -141,22 +159,17 @@ def _part(pair: Pair, variables: dict[str, str], part: str) -> str:
     return variables[f"{pair.field}.{part}"]
 
 
-def _key(pair: Pair, variables: dict[str, str]) -> str:
-    """What a value is remembered by: the parts of its message, which tell it whole."""
-    parts = [_part(pair, variables, part.name) for part in pair.descriptor.message_type.fields]
-    return f"({', '.join(parts)},)"
-
-
-def _maker(pair: Pair, reading: _Reading) -> Callable[[tuple[Any, ...]], Any]:
-    """What makes a column's value of the key, if that keeps the rules."""
-    accept = reading.of_parts[pair.field]
-    message = message_factory.GetMessageClass(pair.descriptor.message_type)
+def _maker(pair: Pair, reading: _Reading) -> Callable[[bytes], Any]:
+    """What makes a column's value of the bytes of a message that keeps the rules."""
+    accept = reading.accepts[pair.field]
+    kind: Any = message_factory.GetMessageClass(pair.descriptor.message_type)
     names = [part.name for part in pair.descriptor.message_type.fields]
 
-    def make(key: tuple[Any, ...]) -> Any:
-        if not accept(*key):
+    def make(encoded: bytes) -> Any:
+        message = kind.FromString(encoded)
+        if not accept(*(getattr(message, name) for name in names)):
             raise ValueError("breaks a rule")
-        return pair.codec.read(message(**dict(zip(names, key, strict=True))))
+        return pair.codec.read(message)
 
     return make
 
@@ -181,7 +194,7 @@ def _value(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:
             return f"EPOCH + timedelta(0, {seconds}, {nanos} // 1000)"
         case _:
             names[made] = Memo(_maker(pair, reading))
-            return f"{made}[{_key(pair, variables)}]"
+            return f"{made}[{variable}]"
 
 
 def _field(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:  # noqa: PLR0911 - one case a shape
@@ -213,4 +226,4 @@ def _field(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:  # 
         case _:
             make, write = _maker(pair, reading), binary.FIELDS[pair.shape]
             names[made] = Memo(lambda key: write(make(key)))
-            return f"{made}[{_key(pair, variables)}]"
+            return f"{made}[{variable}]"

@@ -148,7 +148,8 @@ def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> st
             numbers = enum_numbers(pair.type, field)
             names[made] = {member: tag + varint(number) for member, number in numbers.items()}
         case Shape.BOOL:
-            names[made] = {False: b"", True: _tag(field, _VARINT) + b"\1"}
+            flag = _tag(field, _VARINT)
+            names[made] = {False: flag + b"\0" if field.has_presence else b"", True: flag + b"\1"}
         case Shape.DOUBLE:
             names["double"] = _DOUBLE.pack
             return f"{_tag(field, _FIXED64)!r} + double({value})"
