@@ -44,6 +44,10 @@ _PLU_LENGTHS: Final = (4, 5)
 _PADDED_LENGTHS: Final = (12, 13, 14)
 _BARE_UPC_A_LENGTH: Final = 11  # without its check digit
 _SHORT: Final = 8
+_CANONICAL: Final = 14
+
+# Of 13 digits those that begin with 02, 04 or 2, and of 8 those that begin with 0 or 2.
+_RESTRICTED: Final = re.compile(r"0(?:02|04|2)|000000[02]", re.ASCII)
 _PRODUCE: Final = (
     range(3000, 5000),
     range(83000, 85000),
@@ -101,13 +105,7 @@ def parse_code(text: str, *, has_check_digit: bool = True) -> ProductCode:
         return ProductCode(kind=CodeKind.PLU, digits=text)
     if len(text) > _SHORT and _is_produce(significant):
         return ProductCode(kind=CodeKind.PLU, digits=significant)
-    if has_check_digit:
-        return _parse_gtin(text)
-
-    from biip.checksums import gs1_standard_check_digit  # noqa: PLC0415 - as in _parse_gtin
-
-    payload = text.zfill(13)
-    return _parse_gtin(f"{payload}{gs1_standard_check_digit(payload)}")
+    return _parse_gtin(text if has_check_digit else text + _check_digit(text))
 
 
 def code_spellings(text: str, *, has_check_digit: bool = True) -> tuple[str, ...]:
@@ -152,22 +150,20 @@ def _require_format(text: str, *, has_check_digit: bool) -> None:
 
 
 def _parse_gtin(text: str) -> ProductCode:
-    # biip loads tables of GS1's prefixes, which takes longer than all of our imports.
-    from biip import ParseError  # noqa: PLC0415
-    from biip.gtin import Gtin  # noqa: PLC0415
-    from biip.rcn import Rcn  # noqa: PLC0415
-    from biip.upc import Upc  # noqa: PLC0415
-
     if len(text) == _SHORT and text[0] == "0":
-        with suppress(ParseError):  # a store's own number, if it is anything
-            text = Upc.parse(text).as_upc_a()
-    try:
-        gtin = Gtin.parse(text)
-    except ParseError:
+        text = _from_upc_e(text) or text
+    digits = text.zfill(_CANONICAL)
+    if _check_digit(digits[:-1]) != digits[-1]:
         message = "has a wrong check digit"
-        raise ValueError(message) from None
-    kind = CodeKind.RESTRICTED if isinstance(gtin, Rcn) else CodeKind.GTIN
-    return ProductCode(kind=kind, digits=gtin.as_gtin_14())
+        raise ValueError(message)
+    kind = CodeKind.RESTRICTED if _RESTRICTED.match(digits) else CodeKind.GTIN
+    return ProductCode(kind=kind, digits=digits)
+
+
+def _check_digit(payload: str) -> str:
+    """The last digit of a GTIN: the weights are 3 and 1, and 3 stands before it (section 7.9)."""
+    weighted = 3 * sum(map(int, payload[::-2])) + sum(map(int, payload[-2::-2]))
+    return str(-weighted % 10)
 
 
 def _is_produce(digits: str) -> bool:
@@ -184,11 +180,22 @@ def _short_forms(digits: str) -> Iterator[str]:
     if digits.startswith("000000"):
         yield digits[-_SHORT:]
     if digits.startswith("000") and "0000" in digits[3:]:
-        from biip import EncodeError  # noqa: PLC0415 - as in _parse_gtin
+        # biip takes longer to load than all that a service imports of us, and few codes need it.
+        from biip import EncodeError  # noqa: PLC0415
         from biip.upc import Upc  # noqa: PLC0415
 
         with suppress(EncodeError):
             yield Upc.parse(digits[2:]).as_upc_e()
+
+
+def _from_upc_e(text: str) -> str | None:
+    from biip import ParseError  # noqa: PLC0415 - as in _short_forms
+    from biip.upc import Upc  # noqa: PLC0415
+
+    try:
+        return Upc.parse(text).as_upc_a()
+    except ParseError:
+        return None  # a store's own number, if it is anything
 
 
 def _reads_as(text: str, code: ProductCode) -> bool:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from biip import EncodeError
 from biip.checksums import gs1_standard_check_digit
@@ -61,6 +64,29 @@ def test_a_gtin_is_what_biip_reads(payload: str) -> None:
     gtin = Gtin.parse(text)
     assert code.digits == gtin.as_gtin_14()
     assert (code.kind is CodeKind.GTIN) == (type(gtin) is Gtin)
+
+
+def test_every_prefix_is_of_the_kind_that_biip_says() -> None:
+    """What GS1 gives to nobody is told apart under all 1,000 prefixes, long and short."""
+    for prefix in range(1000):
+        for payload in (f"{prefix:03}123456789", f"{prefix:03}1234"):
+            text = with_check_digit(payload)
+            if len(text) == 8 and text[0] == "0":
+                text = text.zfill(12)  # with 8 digits it may be a UPC-E
+            code, gtin = parse_code(text), Gtin.parse(text)
+            assert code.digits == gtin.as_gtin_14()
+            assert (code.kind is CodeKind.GTIN) == (type(gtin) is Gtin), text
+
+
+def test_common_codes_need_no_table_of_prefixes() -> None:
+    """The first look-up of a service does not wait until biip is loaded."""
+    program = """
+import sys
+from cartsnitch_common.values.gtin import code_spellings
+code_spellings("036000291452"), code_spellings("0001111041700"), code_spellings("4011")
+assert "biip" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @given(st.text("0123456789", min_size=6, max_size=6))

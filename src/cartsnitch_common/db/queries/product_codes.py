@@ -98,9 +98,7 @@ def _statement() -> Select[NormalizedProduct]:
 
 
 def _parameters(spellings: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    return {
-        "codes": [[one] for one in sorted({one for same in spellings.values() for one in same})]
-    }
+    return {"codes": [[one] for same in spellings.values() for one in same]}
 
 
 def _spellings(
