@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 from typing import Any
 
 import psycopg
@@ -10,22 +12,28 @@ from sqlalchemy import NullPool, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import undefer
 
+from cartsnitch.purchase.v1 import Purchase
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import PUBLISHERS, Service
 from cartsnitch_common.contract import binding_of
+from cartsnitch_common.contract.scalars import to_date, to_decimal, to_money
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.crypto import SessionData, seal, unseal
 from cartsnitch_common.db.engine import async_engine, async_sessions, sync_engine
 from cartsnitch_common.db.models import DeadLetter as DeadLetterRow
 from cartsnitch_common.db.models import OutboxEvent, UserStoreAccount
 from cartsnitch_common.db.owners import Program
+from cartsnitch_common.db.queries.prices import current_prices
+from cartsnitch_common.db.queries.product_codes import find_product_by_code
+from cartsnitch_common.db.queries.product_names import find_products_by_name
 from cartsnitch_common.db.roles import role_of
 from cartsnitch_common.db.rotation import rotate
-from cartsnitch_common.errors import AccessDeniedError
+from cartsnitch_common.errors import AccessDeniedError, NotFoundError
 from cartsnitch_common.events.delivery import DeadLetter
 from cartsnitch_common.events.inbox import handle_once, record_dead_letter
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Relay
+from cartsnitch_common.recording import record_purchase
 from cartsnitch_common.values.ids import new_uuid
 from tests.event_payloads import all_payloads, prices
 from tests.rows import Rows
@@ -159,3 +167,39 @@ async def test_only_receiptwitness_reads_and_rotates_sessions(
             found = unseal(keyring(2), (await session.scalars(query)).one())
         assert found == SessionData({"cookie": "sid"})
         admin.execute("TRUNCATE stores, users CASCADE")
+
+
+async def test_receiptwitness_records_and_everybody_finds(granted: str, sessions_of: Any) -> None:
+    """A purchase is recorded without a right on users; each service finds its product."""
+    with psycopg.connect(granted) as admin:
+        rows = Rows(admin)
+        store, product = rows.the("stores"), rows.add("normalized_products", upc_variants=["4011"])
+        purchase = Purchase(
+            user_id=rows.the("users"),
+            store_id=str(store),
+            receipt_id="r",
+            purchase_date=to_date(dt.date(2026, 3, 10)),
+            total=to_money(decimal.Decimal(1)),
+        )
+        purchase.ingest_time.GetCurrentTime()
+        purchase.items.add(
+            product_name_raw="BANANAS",
+            quantity=to_decimal(decimal.Decimal(1)),
+            unit_price=to_money(decimal.Decimal(1)),
+            extended_price=to_money(decimal.Decimal(1)),
+            normalized_product_id=str(product),
+        )
+        admin.commit()
+        for is_new in (True, False):
+            async with sessions_of(Service.RECEIPTWITNESS).begin() as session:
+                assert (await record_purchase(session, purchase)).is_new is is_new
+                assert len(await current_prices(session, store)) == 1
+        purchase.user_id = purchase.receipt_id = "nobody"
+        with pytest.raises(NotFoundError, match="user_id"):
+            async with sessions_of(Service.RECEIPTWITNESS).begin() as session:
+                await record_purchase(session, purchase)
+        for service in Service:
+            async with sessions_of(service)() as session:
+                assert await find_product_by_code(session, "4011")
+                assert len(await find_products_by_name(session, "Bananas")) == 1
+        admin.execute("TRUNCATE stores, users, normalized_products, event_outbox CASCADE")
