@@ -130,6 +130,7 @@ async def record_purchase(
         NotFoundError: The store, the shop at it, or a product does not exist; or the user,
             whom only a foreign key finds: the transaction has failed then.
         ReceiptConflictError: The receipt is recorded already, with other content.
+        ConstraintViolationError: An id that was given is taken.
         EventError: An event is larger than a channel carries.
     """
     purchase = _with_ids(purchase)

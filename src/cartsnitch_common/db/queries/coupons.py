@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import any_, func, or_, select
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import Coupon, Store
+from cartsnitch_common.db.queries.pages import PAGE
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncSession
-
-PAGE: Final = 50
-"""The rows of a page where the caller names no number."""
 
 
 def select_active_coupons(

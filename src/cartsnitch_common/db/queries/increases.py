@@ -10,7 +10,7 @@ from sqlalchemy import any_, func, literal_column, select, true, tuple_
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import PriceHistory, Store
-from cartsnitch_common.db.queries.prices import PAGE
+from cartsnitch_common.db.queries.pages import PAGE
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from cartsnitch_common.db.queries.prices import Position
+    from cartsnitch_common.db.queries.pages import Position
 
 _RATIO: Final = decimal.Decimal("0.0001")
 

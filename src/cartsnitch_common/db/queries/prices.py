@@ -8,12 +8,13 @@ read late takes its place among those of its day.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ARRAY, Uuid, bindparam, func, literal_column, select, true, tuple_
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
+from cartsnitch_common.db.queries.pages import PAGE
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, FromClause, Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    type Prices = Select[PriceHistory]
-    type Position = tuple[dt.date, uuid.UUID]
+    from cartsnitch_common.db.queries.pages import Position
 
-PAGE: Final = 50
-"""The rows of a page where the caller names no number."""
+    type Prices = Select[PriceHistory]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

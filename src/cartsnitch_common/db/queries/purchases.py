@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import selectinload
 
 from cartsnitch_common.db.models import Purchase
+from cartsnitch_common.db.queries.pages import PAGE
 
 if TYPE_CHECKING:
     import datetime as dt
-    import uuid
 
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
-PAGE: Final = 50
-"""The rows of a page where the caller names no number."""
+    from cartsnitch_common.db.queries.pages import Position
 
 
 def select_purchases(
@@ -25,7 +24,7 @@ def select_purchases(
     *,
     since: dt.date | None = None,
     until: dt.date | None = None,
-    after: tuple[dt.date, uuid.UUID] | None = None,
+    after: Position | None = None,
     limit: int = PAGE,
 ) -> Select[Purchase]:
     """A page of a user's purchases, without their items.
@@ -67,7 +66,7 @@ async def purchases_of(
     *,
     since: dt.date | None = None,
     until: dt.date | None = None,
-    after: tuple[dt.date, uuid.UUID] | None = None,
+    after: Position | None = None,
     limit: int = PAGE,
 ) -> list[Purchase]:
     """A page of a user's purchases with their items; see ``select_purchases``."""
