@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import asyncpg
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
@@ -50,6 +51,14 @@ def own(pooled: str) -> Settings:
     )
 
 
+async def at_once(engine: AnyEngine, statements: list[str]) -> list[list[Any]]:
+    """Run statements at the same time, each in its transaction and with its number."""
+    tasks = [run(engine, statement, i=i) for i, statement in enumerate(statements)]
+    if isinstance(engine, Engine):
+        return await asyncio.gather(*(asyncio.to_thread(asyncio.run, task) for task in tasks))
+    return await asyncio.gather(*tasks)
+
+
 def left_behind(database: str) -> list[tuple[str, str]]:
     """What the connections of the test's database still do."""
     ask = """SELECT state, query FROM pg_stat_activity
@@ -63,11 +72,7 @@ async def test_transactions_share_connections(engine: AnyEngine, database: str) 
     """Twenty clients on two connections: each has its name, zone, limit and its own answer."""
     first, *_ = await run(engine, STATE, i=0)
     assert first[1:4] == ("cartsnitch-api", "UTC", "2s")
-    if hasattr(engine, "sync_engine"):
-        answers = await asyncio.gather(*(run(engine, STATE, i=i) for i in range(20)))
-    else:
-        blocking = (asyncio.to_thread(asyncio.run, run(engine, STATE, i=i)) for i in range(20))
-        answers = await asyncio.gather(*blocking)
+    answers = await at_once(engine, [STATE] * 20)
     assert [row[0][0] for row in answers] == list(range(20))
     assert {row[0][1:4] for row in answers} == {("cartsnitch-api", "UTC", "2s")}
     assert len({row[0][4] for row in answers}) <= 2
@@ -76,10 +81,11 @@ async def test_transactions_share_connections(engine: AnyEngine, database: str) 
 
 async def test_no_prepared_statement_stays_behind(engine: AnyEngine) -> None:
     """A statement that a client leaves on the pooler's connection would clash, or grow for ever."""
-    for i in range(30):
-        await run(engine, f"SELECT CAST(:i AS int) + {i}", i=i)
-    ask = "SELECT count(*) FROM pg_prepared_statements WHERE statement NOT LIKE '%pg_prepared%'"
-    assert await run(engine, ask) == [(0,)]
+    for first in range(0, 30, 10):
+        await at_once(engine, [f"SELECT CAST(:i AS int) + {first + i}" for i in range(10)])
+    ask = """SELECT CAST(:i AS int), pg_sleep(0.05),
+                    (SELECT count(*) FROM pg_prepared_statements WHERE name <> '')"""
+    assert {rows[0][2] for rows in await at_once(engine, [ask] * 4)} == {0}
 
 
 async def test_the_limit_of_time_belongs_to_the_transaction(engine: AnyEngine, pooled: str) -> None:
