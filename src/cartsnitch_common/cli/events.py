@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cartsnitch_common.cli.events_acl import acl
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import EventType
 from cartsnitch_common.contract import bindings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 app = typer.Typer(help="The event bus: relay and watch.", no_args_is_help=True)
+app.command()(acl)
 
 
 @app.command()
