@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 READ_ONLY: Final = "postgresql_readonly"
 """SQLAlchemy's execution option under which each transaction begins as READ ONLY."""
 
+_ONLY_READS: Final = "25006"
+_ENDED_BY_LIMIT: Final = frozenset({"25P03", "25P04", "57P05"})
+
 _ENGINES: Final[WeakSet[Engine]] = WeakSet()
 
 
@@ -89,11 +92,13 @@ def leave_lost_servers(engine: Engine) -> None:
 
     @event.listens_for(engine, "handle_error")
     def leave(context: ExceptionContext) -> None:
-        lost = is_lost(sqlstate_of(context.original_exception))
-        if isinstance(context.original_exception, ConnectionError):
-            lost = True
-        if lost and not _only_reads(context.connection):
+        state = sqlstate_of(context.original_exception)
+        if state == _ONLY_READS and _only_reads(context.connection):
+            return  # as the session wanted it
+        if is_lost(state) or isinstance(context.original_exception, ConnectionError):
             context.is_disconnect = True
+            # A limit of time ends one connection and says nothing of the others.
+            context.invalidate_pool_on_disconnect = state not in _ENDED_BY_LIMIT
 
 
 def forget_after_fork(engine: Engine) -> None:

@@ -334,3 +334,28 @@ async def test_what_the_caller_was_handling_keeps_its_text(engine: AnyEngine) ->
             await run(engine, ADD_USER, id="u1", email="")
     assert str(handled) == "seven"
     assert caught.value.constraint == "ck_users_email_format"
+
+
+RAISE = "DO $$ BEGIN RAISE 'canary' USING ERRCODE = '{}'; END $$"
+
+
+async def test_a_limit_of_time_costs_one_connection_and_a_stopping_server_all(
+    own: Settings,
+) -> None:
+    """What one transaction did wrong says nothing of the pool; a server that stops does."""
+    engine = async_engine(own)
+    reading = engine.execution_options(postgresql_readonly=True)
+    ask = text("SELECT pg_backend_pid()")
+    for state, kind, stays in (
+        ("25P03", TimeLimitError, True),
+        ("57P01", DatabaseUnavailableError, False),
+    ):
+        async with reading.connect() as one, engine.connect() as two:
+            lost, other = await one.scalar(ask), await two.scalar(ask)
+            with refused(kind):
+                await one.execute(text(RAISE.format(state)))
+        async with engine.connect() as one, engine.connect() as two:
+            found = {await one.scalar(ask), await two.scalar(ask)}
+        assert lost not in found
+        assert (other in found) is stays
+    await engine.dispose()
