@@ -42,13 +42,14 @@ class RedisNode(EmbeddedServer):
         program: Another program than the embedded Valkey.
         tls: Speak TLS only: the certificate's file, its key's, and the authority's.
         sentinel: Be a Sentinel, which writes its configuration itself.
+        acl: The file of users to start with, instead of ``default`` alone.
     """
 
     name: Any = "redis"
     _stop_ending: ClassVar[Ending] = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
     _close_ending: ClassVar[Ending] = ((signal.SIGKILL, 5.0),)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two are keywords with a default
         self,
         runtime: RuntimeDirectory,
         name: str,
@@ -58,6 +59,7 @@ class RedisNode(EmbeddedServer):
         program: Path | None = None,
         tls: tuple[Path, Path, Path] | None = None,
         sentinel: bool = False,
+        acl: str | None = None,
     ) -> None:
         super().__init__(runtime)
         self.name = name
@@ -66,6 +68,7 @@ class RedisNode(EmbeddedServer):
         self._program = program
         self._tls = tls
         self._sentinel = sentinel
+        self._acl = acl
 
     @property
     def address(self) -> str:
@@ -111,7 +114,12 @@ class RedisNode(EmbeddedServer):
         if self._sentinel:
             lines.append(f"requirepass {self.password}")
         else:
-            lines += ['save ""', "appendonly no", f"user default on #{password} ~* &* +@all"]
+            # DEBUG, so that the rules can be seen to forbid it and not the build.
+            lines += ['save ""', "appendonly no", "enable-debug-command local"]
+            if self._acl is None:
+                lines.append(f"user default on #{password} ~* &* +@all")
+            else:
+                lines.append(f"aclfile {self._runtime.write(f'{self.name}.acl', self._acl)}")
         text = "\n".join([*lines, *self._settings(self), ""])
         if not self._sentinel:
             return [self._program or "", self._runtime.write(f"{self.name}.conf", text)]
@@ -155,10 +163,13 @@ def started(*nodes: RedisNode) -> None:
 
 
 @contextmanager
-def one_server(program: Path | None = None) -> Iterator[RedisNode]:
+def one_server(
+    program: Path | None = None, *, password: str | None = None, acl: str | None = None
+) -> Iterator[RedisNode]:
     """A server alone."""
     with private_directory() as runtime:
-        node = RedisNode(runtime, "one", password=secrets.token_hex(8), program=program)
+        password = password or secrets.token_hex(8)
+        node = RedisNode(runtime, "one", password=password, program=program, acl=acl)
         node.start()
         yield node
 

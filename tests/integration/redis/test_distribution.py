@@ -16,6 +16,7 @@ from cartsnitch_common.errors import ServerUnavailableError
 from cartsnitch_common.events import check_redis, check_redis_sync
 from cartsnitch_common.events.client import check_rights_sync
 from tests.authority import Authority, authority
+from tests.integration.redis import permissions
 from tests.integration.redis.behaviour import (  # noqa: F401 - collected here
     test_a_batch_reaches_its_streams,
     test_a_cut_subscription_listens_anew,
@@ -149,3 +150,11 @@ async def check_both(settings: Settings) -> None:
     assert (await check_redis(settings)).startswith("redis 7")
     assert (await asyncio.to_thread(check_redis_sync, settings)).startswith("redis 7")
     await asyncio.to_thread(check_rights_sync, settings)
+
+
+def test_every_cell_is_as_written_on_redis_too() -> None:
+    """Redis 7 judges the generated users as Valkey does, command by command."""
+    with one_server(distribution_redis()) as node:
+        count, wrong = permissions.mistakes(node, permissions.set_up(node))
+    assert wrong == []
+    assert count > 600

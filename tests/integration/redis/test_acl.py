@@ -1,0 +1,206 @@
+"""The users that `cartsnitch events acl` prints, on live servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cartsnitch_common import cli
+from cartsnitch_common.config import Settings
+from cartsnitch_common.constants import EventType, Service
+from cartsnitch_common.contract import bindings
+from cartsnitch_common.errors import NotAPublisherError, ServerUnavailableError, SetupError
+from cartsnitch_common.events import acl, publish, publish_sync, subscribe, sync_redis, wrap
+from tests.event_payloads import all_payloads, prices
+from tests.integration.redis import permissions
+from tests.integration.redis.behaviour import connected
+from tests.integration.redis.conftest import QUICK
+from tests.redis_servers import RedisNode, one_server
+
+pytestmark = pytest.mark.xdist_group("redis-acl")
+
+PASSWORD = "a-password-that-nobody-guesses"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RedisNode]:
+    with one_server() as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def passwords(node: RedisNode) -> dict[str, str]:
+    return permissions.set_up(node)
+
+
+def login(node: RedisNode, user: str, password: str) -> Settings:
+    return Settings.load(redis_url=f"redis://{user}:{password}@{node.address}/0", **QUICK)
+
+
+def test_every_cell_is_as_written(node: RedisNode, passwords: dict[str, str]) -> None:
+    """Each user gives each command on each channel: done or NOPERM, as the page says."""
+    count, wrong = permissions.mistakes(node, passwords)
+    assert wrong == []
+    assert count > 600
+
+
+@pytest.mark.parametrize("event_type", sorted(all_payloads()))
+@pytest.mark.parametrize("service", permissions.SERVICES)
+async def test_only_its_publishers_publish_an_event(
+    node: RedisNode, passwords: dict[str, str], service: str, event_type: str
+) -> None:
+    """Who is no publisher is refused in our code, and by Redis when it lies about its name."""
+    payload = all_payloads()[event_type]
+    allowed = permissions.publishers()[event_type]
+    settings = login(node, service, passwords[service])
+    async with connected(settings) as redis:
+        plain: Any = sync_redis(settings)
+        if service in allowed:
+            await publish(redis, payload, service=service, key="k")
+            await asyncio.to_thread(publish_sync, plain, payload, service=service, key="k")
+        else:
+            with pytest.raises(NotAPublisherError):
+                await publish(redis, payload, service=service, key="k")
+            with pytest.raises(NotAPublisherError):
+                publish_sync(plain, payload, service=service, key="k")
+            liar = min(allowed)
+            with pytest.raises(ServerUnavailableError, match="access rules forbid it"):
+                await publish(redis, payload, service=liar, key="k")
+            with pytest.raises(ServerUnavailableError, match="access rules forbid it"):
+                await asyncio.to_thread(publish_sync, plain, payload, service=liar, key="k")
+        plain.close()
+
+
+async def test_a_subscription_needs_the_right(node: RedisNode, passwords: dict[str, str]) -> None:
+    """A service that does not subscribe to a channel is told so when it tries."""
+    payload = type(prices())
+    for service in permissions.SERVICES:
+        async with connected(login(node, service, passwords[service])) as redis:
+            if service in permissions.READERS["cartsnitch.prices.updated"]:
+                async with subscribe(redis, payload):
+                    pass
+            else:
+                with pytest.raises(ServerUnavailableError, match="access rules forbid it"):
+                    async with subscribe(redis, payload):
+                        pass
+
+
+def test_every_event_has_a_subscriber_and_every_service_a_user() -> None:
+    """Nothing in the contract is forgotten in the rules."""
+    assert set(acl.SUBSCRIBERS) == set(EventType)
+    assert all(acl.SUBSCRIBERS.values())
+    users = [user.name for user in acl.redis_users({})]
+    assert users == [*Service, "relay", "operator", "default"]
+    assert {binding.event_type for binding in bindings()} == set(EventType)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"nobody": PASSWORD}, "no such user"), ({"api": "short"}, "16 characters or more")],
+)
+def test_a_password_that_cannot_be_used_is_refused(given: dict[str, str], said: str) -> None:
+    """An unknown user and a weak password are errors without the password."""
+    with pytest.raises(SetupError, match=said) as caught:
+        acl.redis_users(given)
+    assert not any(password in str(caught.value) for password in given.values())
+
+
+# -- the command ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What the command printed.
+
+    Attributes:
+        code: Its exit code.
+        out: What went to the standard output.
+        err: What went to the standard error.
+    """
+
+    code: int
+    out: str
+    err: str
+
+
+type Run = Callable[..., Printed]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command, with some of the environment changed."""
+
+    def run_command(*arguments: str, **environment: str) -> Printed:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        code = cli.run(["events", "acl", *arguments])
+        said = capsys.readouterr()
+        assert PASSWORD not in said.out + said.err
+        return Printed(code, said.out, said.err)
+
+    return run_command
+
+
+def test_the_printed_file_is_one_that_redis_loads(run: Run, tmp_path: Path) -> None:
+    """Redis starts with the file; who has a password gets in, and nobody else."""
+    passwords = tmp_path / "passwords"
+    passwords.write_text(f"# of the tests\nrelay:{PASSWORD}-r\ndefault:{PASSWORD}-d\n")
+    printed = run(
+        "--password-file",
+        str(passwords),
+        CARTSNITCH_REDIS_PASSWORD_API=f"{PASSWORD}-a",
+        CARTSNITCH_REDIS_PASSWORD_RELAY=f"{PASSWORD}-not-this",
+    )
+    assert printed.code == 0
+    assert "stickershock has no password" in printed.err
+    with one_server(acl=printed.out, password=f"{PASSWORD}-d") as node:
+        for user, password, greeting in (
+            ("relay", f"{PASSWORD}-r", "+OK"),
+            ("api", f"{PASSWORD}-a", "+OK"),
+            ("relay", f"{PASSWORD}-not-this", "-WRONGPASS"),
+            ("stickershock", "", "-WRONGPASS"),
+        ):
+            said = permissions.answer(node.port, ("AUTH", user, password))
+            assert said.startswith(greeting), user
+        assert permissions.answer(node.port, ("PING",)).startswith("-NOAUTH")
+
+
+def test_the_printed_commands_leave_the_administrator_alone(run: Run) -> None:
+    """As commands for redis-cli the users are the same, without ``default``."""
+    printed = run("--format", "commands").out.splitlines()
+    assert [line.split()[2] for line in printed] == [*Service, "relay", "operator"]
+    assert all(line.startswith("ACL SETUSER ") for line in printed)
+
+
+def test_the_printed_json_says_the_same(run: Run) -> None:
+    """For machines: who may log in, and the words of each user."""
+    printed = run("--json", CARTSNITCH_REDIS_PASSWORD_API=PASSWORD)
+    users = {user["user"]: user for user in json.loads(printed.out)["users"]}
+    assert users["api"]["can_log_in"]
+    assert not users["relay"]["can_log_in"]
+    assert users["api"]["rules"] == list(acl.redis_users({"api": PASSWORD})[0].words)
+
+
+@pytest.mark.parametrize("line", ["api", "api:", f"api:{PASSWORD}\napi:{PASSWORD}"])
+def test_a_password_file_that_cannot_be_read_is_named(run: Run, tmp_path: Path, line: str) -> None:
+    """The error tells the option and the line's number, not what stands there."""
+    passwords = tmp_path / "passwords"
+    passwords.write_text(line)
+    printed = run("--password-file", str(passwords))
+    assert printed.code == 3
+    assert "--password-file: must hold lines of user:password" in printed.err
+    missing = run("--password-file", str(tmp_path / "missing"))
+    assert missing.code == 3
+    assert "cannot be read" in missing.err
+
+
+def test_an_envelope_of_another_service_is_not_made() -> None:
+    """The check stands before Redis: such an envelope is not even made."""
+    with pytest.raises(NotAPublisherError):
+        wrap(prices(), service="clipartist", key="k")
