@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from cartsnitch_common import cli
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import EventType, Service
 from cartsnitch_common.contract import bindings
+from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.errors import NotAPublisherError, ServerUnavailableError, SetupError
 from cartsnitch_common.events import acl, publish, publish_sync, subscribe, sync_redis, wrap
+from cartsnitch_common.events.relay import Relay
+from tests import redis_groups
 from tests.event_payloads import all_payloads, prices
+from tests.integration.events import consuming, relaying
 from tests.integration.redis import permissions
-from tests.integration.redis.behaviour import connected
+from tests.integration.redis.behaviour import connected, until_effects
 from tests.integration.redis.conftest import QUICK
 from tests.redis_servers import RedisNode, one_server
 
@@ -109,6 +115,33 @@ def test_a_password_that_cannot_be_used_is_refused(given: dict[str, str], said: 
     with pytest.raises(SetupError, match=said) as caught:
         acl.redis_users(given)
     assert not any(password in str(caught.value) for password in given.values())
+
+
+@pytest.mark.parametrize("form", ["server", "cluster"])
+async def test_the_bus_works_with_these_rights(form: str, cartsnitch_database: str) -> None:
+    """The relay as ``relay``, the consumer as its service: nothing that they need is missing."""
+    with one_server() if form == "server" else redis_groups.cluster(replica=False) as place:
+        nodes = place.nodes if isinstance(place, redis_groups.Cluster) else [place]
+        given = {"relay": PASSWORD, "stickershock": PASSWORD}
+        for node in nodes:
+            with node.admin() as admin:
+                for line in acl.acl_commands(acl.redis_users(given)).splitlines():
+                    admin.execute_command(*line.split())
+        as_user = {}
+        for user in given:
+            url = re.sub("//.*@", f"//{user}:{PASSWORD}@", place.url)
+            as_user[user] = Settings.load(database_url=cartsnitch_database, redis_url=url, **QUICK)
+        engine: Any = async_engine(as_user["relay"])
+        sessions = async_sessions(engine)
+        async with sessions.begin() as session:
+            await session.execute(text("CREATE TABLE effects (key text, event_id uuid, n serial)"))
+        async with connected(as_user["stickershock"]) as redis:
+            consumer = consuming.new_consumer(redis, sessions)
+            relay = Relay(as_user["relay"])
+            async with consuming.running(consumer), relaying.running(relay):
+                written = await relaying.write(sessions, "a", "b", "a")
+                assert await until_effects(sessions, 3) == written
+        await engine.dispose()
 
 
 # -- the command ----------------------------------------------------------------
