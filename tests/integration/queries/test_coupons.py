@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cartsnitch_common.convert import to_message
-from cartsnitch_common.db.queries.coupons import active_coupons
+from cartsnitch_common.convert import fetch_messages, to_message
+from cartsnitch_common.db.queries.coupons import active_coupons, select_active_coupons
 from tests.rows import Rows
 
 DAY = dt.date(2026, 3, 10)
@@ -70,4 +70,5 @@ async def test_pages_of_coupons_are_the_coupons(
     everything = await active_coupons(session, DAY, limit=1000)
     assert [coupon.id for coupon in found] == [coupon.id for coupon in everything]
     assert len(found) < len(coupons)
-    assert to_message(found[0]).id == str(found[0].id)
+    messages = await fetch_messages(session, select_active_coupons(DAY, limit=1000))
+    assert messages == [to_message(coupon) for coupon in found]

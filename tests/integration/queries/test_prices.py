@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch_common.config import Settings
-from cartsnitch_common.convert import to_message
+from cartsnitch_common.convert import fetch_messages, to_message
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.db.models import PriceHistory
 from cartsnitch_common.db.queries.increases import PriceIncrease, price_increases
@@ -24,6 +24,9 @@ from cartsnitch_common.db.queries.prices import (
     latest_price,
     latest_prices,
     price_history,
+    select_current_prices,
+    select_latest_prices,
+    select_price_history,
 )
 from tests.rows import NOTHING, Rows
 
@@ -188,10 +191,19 @@ async def test_the_effective_price_is_the_lowest_that_applies(rows: Rows, databa
 
 
 async def test_what_is_read_becomes_messages(world: World, session: AsyncSession) -> None:
-    """The rows of a query are rows of the table, whatever they were read from."""
-    found = await latest_prices(session, world.products[:1])
-    assert all(isinstance(row, PriceHistory) for row in found)
-    assert {to_message(row).store_id for row in found} == {str(id_) for id_ in world.stores[:-1]}
+    """The fast path composes with every query, whatever it reads from, and says the same."""
+    store, product = world.stores[0], world.products[1]
+    for query in (
+        select_latest_prices(world.products, store_id=store),
+        select_latest_prices(world.products, until=FIRST + dt.timedelta(days=4)),
+        select_current_prices(store),
+        select_price_history(product, store_id=store, limit=9),
+        select_price_history(product, since=FIRST, limit=9),
+    ):
+        found = list(await session.scalars(query))
+        assert all(isinstance(row, PriceHistory) for row in found)
+        assert await fetch_messages(session, query) == [to_message(row) for row in found]
+        assert found
 
 
 # -- increases -----------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cartsnitch_common.convert import to_message
+from cartsnitch_common.convert import fetch_messages, to_message
 from cartsnitch_common.db.queries.purchases import purchases_of, select_purchases
 from tests.rows import Rows
 
@@ -51,5 +51,7 @@ async def test_purchases_keep_to_their_days(
     assert [row.id for row in found] == [
         purchase for day, purchase, _ in purchases if since <= day <= until
     ]
-    assert all(not to_message(row).items for row in found)
+    messages = await fetch_messages(session, query)
+    assert messages == [to_message(row) for row in found]
+    assert not any(message.items for message in messages)
     assert await purchases_of(session, "nobody") == []

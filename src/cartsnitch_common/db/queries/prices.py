@@ -100,16 +100,12 @@ def select_latest_prices(
     if until is not None:
         latest = latest.where(PriceHistory.observed_date <= until)
     if store_id is not None:
-        price = _as_prices(latest.where(PriceHistory.store_id == store_id).lateral())
-        return select(price).select_from(wanted).join(price, true()).order_by(wanted.c.place)
-    price = _as_prices(latest.where(PriceHistory.store_id == Store.id).lateral())
-    return (
-        select(price)
-        .select_from(wanted)
-        .join(Store, true())
-        .join(price, true())
-        .order_by(wanted.c.place, Store.id)
-    )
+        found = latest.where(PriceHistory.store_id == store_id).lateral()
+        rows = wanted.join(found, true())
+        return select(_as_prices(found)).select_from(rows).order_by(wanted.c.place)
+    found = latest.where(PriceHistory.store_id == Store.id).lateral()
+    rows = wanted.join(Store.__table__, true()).join(found, true())
+    return select(_as_prices(found)).select_from(rows).order_by(wanted.c.place, Store.id)
 
 
 def select_current_prices(
@@ -166,14 +162,10 @@ def select_price_history(
     if store_id is not None:
         return page.where(PriceHistory.store_id == store_id)
     # A page of each store, so that no page reads more, however long the history is.
-    price = _as_prices(page.where(PriceHistory.store_id == Store.id).lateral())
-    return (
-        select(price)
-        .select_from(Store)
-        .join(price, true())
-        .order_by(price.observed_date, price.id)
-        .limit(limit)
-    )
+    found = page.where(PriceHistory.store_id == Store.id).lateral()
+    price = _as_prices(found)
+    rows = Store.__table__.join(found, true())
+    return select(price).select_from(rows).order_by(price.observed_date, price.id).limit(limit)
 
 
 async def latest_price(
