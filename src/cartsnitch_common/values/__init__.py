@@ -1,1 +1,1 @@
-"""Pure functions and frozen values: money, dates, ids, sizes."""
+"""Pure functions and frozen values: money, dates, ids, product codes, sizes, receipt words."""

@@ -16,7 +16,9 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from cartsnitch_common.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +100,7 @@ def parse_code(text: str, *, has_check_digit: bool = True) -> ProductCode:
 
     Raises:
         ValueError: The text is no such code, or its check digit is wrong.
+        MissingExtraError: It may be a UPC-E, and ``biip`` is not installed.
     """
     _require_format(text, has_check_digit=has_check_digit)
     significant = text.lstrip("0")
@@ -161,7 +164,7 @@ def _parse_gtin(text: str) -> ProductCode:
 
 
 def _check_digit(payload: str) -> str:
-    """The last digit of a GTIN: the weights are 3 and 1, and 3 stands before it (section 7.9)."""
+    """What follows a GTIN's other digits: their weights are 3 and 1 in turn, the last one's 3."""
     weighted = 3 * sum(map(int, payload[::-2])) + sum(map(int, payload[-2::-2]))
     return str(-weighted % 10)
 
@@ -180,22 +183,27 @@ def _short_forms(digits: str) -> Iterator[str]:
     if digits.startswith("000000"):
         yield digits[-_SHORT:]
     if digits.startswith("000") and "0000" in digits[3:]:
-        # biip takes longer to load than all that a service imports of us, and few codes need it.
-        from biip import EncodeError  # noqa: PLC0415
-        from biip.upc import Upc  # noqa: PLC0415
-
-        with suppress(EncodeError):
-            yield Upc.parse(digits[2:]).as_upc_e()
+        biip = _biip()
+        with suppress(biip.EncodeError):
+            yield biip.Upc.parse(digits[2:]).as_upc_e()
 
 
 def _from_upc_e(text: str) -> str | None:
-    from biip import ParseError  # noqa: PLC0415 - as in _short_forms
-    from biip.upc import Upc  # noqa: PLC0415
-
+    biip = _biip()
     try:
-        return Upc.parse(text).as_upc_a()
-    except ParseError:
+        found: str = biip.Upc.parse(text).as_upc_a()
+    except biip.ParseError:
         return None  # a store's own number, if it is anything
+    return found
+
+
+def _biip() -> Any:
+    # It takes longer to load than all that a service imports of us, and few codes need it.
+    try:
+        from biip import upc  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise MissingExtraError("db", "biip") from None
+    return upc
 
 
 def _reads_as(text: str, code: ProductCode) -> bool:
