@@ -20,6 +20,7 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.db.driver_errors import database_errors
 from cartsnitch_common.db.engine import async_engine, async_sessions, sync_engine, sync_sessions
 from cartsnitch_common.db.models import Store, User
+from cartsnitch_common.embedded import EmbeddedServers
 from cartsnitch_common.errors import (
     AccessDeniedError,
     ConstraintKind,
@@ -31,11 +32,25 @@ from cartsnitch_common.errors import (
     TimeLimitError,
     TransactionAbortedError,
 )
+from cartsnitch_common.testing import plugin
 from tests.integration.engine.either import AnyEngine, run, until
 
 CANARY = "canary@example.com"
 ADD_USER = "INSERT INTO users (id, email) VALUES (:id, :email)"
 ADD_STORE = "INSERT INTO stores (name, slug) VALUES ('Meijer', 'meijer')"
+
+
+@pytest.fixture(scope="module")
+def one_for_all(cartsnitch_servers: EmbeddedServers, cartsnitch_template: str) -> Iterator[str]:
+    yield from plugin._own_database(cartsnitch_servers.database_url, template=cartsnitch_template)
+
+
+@pytest.fixture
+def database(one_for_all: str) -> Iterator[str]:
+    """One database for all of these tests: nearly everything that they do is refused."""
+    yield one_for_all
+    with psycopg.connect(one_for_all) as connection:
+        connection.execute("DELETE FROM stores; DELETE FROM users")
 
 
 def chained(error: BaseException) -> Iterator[BaseException]:
