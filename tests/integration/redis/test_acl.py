@@ -29,7 +29,7 @@ from tests.integration.redis.behaviour import connected, until_effects
 from tests.integration.redis.conftest import QUICK
 from tests.redis_servers import RedisNode, one_server
 
-pytestmark = pytest.mark.xdist_group("redis-acl")
+pytestmark = [pytest.mark.xdist_group("redis-acl"), pytest.mark.servers]
 
 PASSWORD = "a-password-that-nobody-guesses"
 

@@ -28,7 +28,7 @@ from tests.integration.redis.conftest import QUICK, Place
 from tests.redis_groups import SERVICE, SLOTS
 from tests.redis_servers import RedisNode, distribution_redis, one_server, private_directory, until
 
-pytestmark = pytest.mark.xdist_group("redis-distribution")
+pytestmark = [pytest.mark.xdist_group("redis-distribution"), pytest.mark.servers]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tests.integration.redis.behaviour import (  # noqa: F401 - collected here
 )
 from tests.integration.redis.conftest import Place
 
-pytestmark = pytest.mark.xdist_group("redis-forms")
+pytestmark = [pytest.mark.xdist_group("redis-forms"), pytest.mark.servers]
 
 
 @pytest.fixture(scope="module", params=["server", "sentinels", "cluster"])

@@ -22,7 +22,7 @@ from tests.lossy import Loss, Lossy, lossy
 from tests.redis_groups import SERVICE, SLOTS
 from tests.redis_servers import RedisNode, private_directory, until
 
-pytestmark = pytest.mark.xdist_group("redis-sent-once")
+pytestmark = [pytest.mark.xdist_group("redis-sent-once"), pytest.mark.servers]
 
 CHANNEL, STREAM = binding_of(PricesUpdated).channel, binding_of(PricesUpdated).stream
 PUBLISHED = b"PUBLISH\r\n$25"

@@ -30,7 +30,7 @@ from tests.integration.redis.behaviour import (
 )
 from tests.integration.redis.conftest import QUICK
 
-pytestmark = pytest.mark.xdist_group("redis-takeovers")
+pytestmark = [pytest.mark.xdist_group("redis-takeovers"), pytest.mark.servers]
 
 PRICES = binding_of(PricesUpdated).stream
 COUPONS = binding_of(CouponsUpdated).stream
