@@ -129,3 +129,12 @@ async def test_a_channel_without_a_node_holds_up_no_other(cartsnitch_database: s
                 await relay.run_once()
             assert len(await relaying.on_the_wire(redis, PRICES)) == 2
         await engine.dispose()
+
+
+async def test_more_commands_than_connections_wait_for_their_turn() -> None:
+    """In a Cluster too, who asks for more than there are connections gets one later."""
+    with redis_groups.cluster(masters=1, replica=False) as cluster:
+        async with connected(Settings.load(redis_url=cluster.url)) as redis:
+            many = [publish(redis, prices(), service="stickershock", key="k") for _ in range(300)]
+            await asyncio.gather(*many)
+            assert len(redis.get_primaries()[0]._connections) <= 50

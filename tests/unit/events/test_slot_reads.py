@@ -5,8 +5,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from cartsnitch_common.contract import bindings
 from cartsnitch_common.events.slot_reads import SlotReads
 
 
@@ -100,3 +102,9 @@ async def test_a_call_that_is_given_up_gives_up_no_read() -> None:
     assert await reads.first("ab") == [1]
     streams.say("b", 2)
     await reads.end()
+
+
+def test_all_names_of_a_channel_lie_in_one_slot() -> None:
+    """The stream's hash tag is the channel's name: one transaction may write both."""
+    for binding in bindings():
+        assert key_slot(binding.channel.encode()) == key_slot(binding.stream.encode())

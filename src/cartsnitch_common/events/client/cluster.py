@@ -63,7 +63,8 @@ class ClusterClient(RedisCluster):
         async with self.turn():
             if args[0] == "XREADGROUP":
                 # redis-py would ask a server each time where its keys stand.
-                options["target_nodes"] = await self.node_of(args[args.index(b"STREAMS") + 1])
+                names = next(at for at, arg in enumerate(args) if arg in {b"STREAMS", "STREAMS"})
+                options["target_nodes"] = await self.node_of(args[names + 1])
             with _errors_of_redis():
                 return await super().execute_command(*args, **options)
 

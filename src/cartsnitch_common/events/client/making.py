@@ -59,6 +59,7 @@ def async_redis(settings: Settings) -> RedisClient:
             return ClusterClient(
                 startup_nodes=[ClusterNode(*address) for address in url.addresses],
                 ssl=url.tls is not None,
+                reinitialize_steps=0,  # or each fifth redirection cuts every connection
                 **(url.login | (url.tls or {})),
                 **options,
                 **limits,
@@ -96,6 +97,7 @@ def sync_redis(settings: Settings) -> SyncRedisClient:
                 return SyncClusterClient(
                     startup_nodes=[node(*address) for address in url.addresses],
                     ssl=url.tls is not None,
+                    reinitialize_steps=0,
                     max_connections=MAX_CONNECTIONS,  # of a node; redis-py lets nobody wait here
                     **(url.login | (url.tls or {})),
                     **options,
