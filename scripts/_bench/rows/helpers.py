@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PRICES: Final = 100_000
 _PRODUCTS: Final = 10_000
 _READY: Final = 2_000
-_ROUNDS: Final = 9
+_ROUNDS: Final = 25  # each is short
 
 
 async def _writing(
