@@ -8,9 +8,21 @@ read late takes its place among those of its day.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, Uuid, bindparam, func, literal_column, select, true, tuple_
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    Integer,
+    Uuid,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
@@ -85,27 +97,8 @@ def select_latest_prices(
         store_id: The store; None for every store.
         until: The last day that counts, inclusive; None for no bound.
     """
-    wanted = (
-        func.unnest(bindparam(None, list(product_ids), type_=ARRAY(Uuid)))
-        .table_valued("id", with_ordinality="place")
-        .render_derived()
-    )
-    # One probe of ix_price_history_series for each product and store.
-    latest = (
-        select(PriceHistory)
-        .where(PriceHistory.normalized_product_id == wanted.c.id)
-        .order_by(PriceHistory.observed_date.desc(), PriceHistory.id.desc())
-        .limit(literal_column("1"))
-    )
-    if until is not None:
-        latest = latest.where(PriceHistory.observed_date <= until)
-    if store_id is not None:
-        found = latest.where(PriceHistory.store_id == store_id).lateral()
-        rows = wanted.join(found, true())
-        return select(_as_prices(found)).select_from(rows).order_by(wanted.c.place)
-    found = latest.where(PriceHistory.store_id == Store.id).lateral()
-    rows = wanted.join(Store.__table__, true()).join(found, true())
-    return select(_as_prices(found)).select_from(rows).order_by(wanted.c.place, Store.id)
+    query = _latest(at_store=store_id is not None, bounded=until is not None)
+    return query.params(_given(product_ids=list(product_ids), store_id=store_id, until=until))
 
 
 def select_current_prices(
@@ -146,26 +139,8 @@ def select_price_history(
         after: The day and the id of the observation behind which to begin.
         limit: The most rows.
     """
-    day = PriceHistory.observed_date
-    page = (
-        select(PriceHistory)
-        .where(PriceHistory.normalized_product_id == product_id)
-        .order_by(day, PriceHistory.id)
-        .limit(limit)
-    )
-    if since is not None:
-        page = page.where(day >= since)
-    if until is not None:
-        page = page.where(day <= until)
-    if after is not None:
-        page = page.where(tuple_(day, PriceHistory.id) > tuple_(*after))
-    if store_id is not None:
-        return page.where(PriceHistory.store_id == store_id)
-    # A page of each store, so that no page reads more, however long the history is.
-    found = page.where(PriceHistory.store_id == Store.id).lateral()
-    price = _as_prices(found)
-    rows = Store.__table__.join(found, true())
-    return select(price).select_from(rows).order_by(price.observed_date, price.id).limit(limit)
+    given = _given_of_page(product_id, store_id, since, until, after)
+    return _history(frozenset(given)).params({**given, "most": limit})
 
 
 async def latest_price(
@@ -176,8 +151,8 @@ async def latest_price(
     until: dt.date | None = None,
 ) -> PriceHistory | None:
     """The latest observation of one product at one store; None without any."""
-    query = select_latest_prices([product_id], store_id=store_id, until=until)
-    return (await session.scalars(query)).one_or_none()
+    given = _given(product_id=product_id, store_id=store_id, until=until)
+    return (await session.scalars(_latest_of_one(bounded=until is not None), given)).one_or_none()
 
 
 async def latest_prices(
@@ -188,8 +163,9 @@ async def latest_prices(
     until: dt.date | None = None,
 ) -> list[PriceHistory]:
     """The latest observation of each product; see ``select_latest_prices``."""
-    query = select_latest_prices(product_ids, store_id=store_id, until=until)
-    return list(await session.scalars(query))
+    query = _latest(at_store=store_id is not None, bounded=until is not None)
+    given = _given(product_ids=list(product_ids), store_id=store_id, until=until)
+    return list(await session.scalars(query, given))
 
 
 async def current_prices(
@@ -215,12 +191,104 @@ async def price_history(
     limit: int = PAGE,
 ) -> list[PricePoint]:
     """A page of a product's history with effective prices; see ``select_price_history``."""
-    query = select_price_history(
-        product_id, store_id=store_id, since=since, until=until, after=after, limit=limit
-    )
-    price = query.column_descriptions[0]["entity"]
-    rows = await session.execute(query.add_columns(effective_price(price)))
+    given = _given_of_page(product_id, store_id, since, until, after)
+    rows = await session.execute(_points(frozenset(given)), {**given, "most": limit})
     return [PricePoint(price=found, effective_price=best) for found, best in rows]
+
+
+# The statements are built once: SQLAlchemy takes longer for that than the server for an answer.
+
+
+@cache
+def _latest_of_one(*, bounded: bool) -> Prices:
+    product_id, store_id = bindparam("product_id", type_=Uuid), bindparam("store_id", type_=Uuid)
+    return _last(bounded=bounded).where(
+        PriceHistory.normalized_product_id == product_id, PriceHistory.store_id == store_id
+    )
+
+
+@cache
+def _latest(*, at_store: bool, bounded: bool) -> Prices:
+    wanted = (
+        func.unnest(bindparam("product_ids", type_=ARRAY(Uuid)))
+        .table_valued("id", with_ordinality="place")
+        .render_derived()
+    )
+    # One probe of ix_price_history_series for each product and store.
+    last = _last(bounded=bounded).where(PriceHistory.normalized_product_id == wanted.c.id)
+    if at_store:
+        at = bindparam("store_id", type_=Uuid)
+        found = last.where(PriceHistory.store_id == at).lateral()
+        rows = wanted.join(found, true())
+        return select(_as_prices(found)).select_from(rows).order_by(wanted.c.place)
+    found = last.where(PriceHistory.store_id == Store.id).lateral()
+    rows = wanted.join(Store.__table__, true()).join(found, true())
+    return select(_as_prices(found)).select_from(rows).order_by(wanted.c.place, Store.id)
+
+
+def _last(*, bounded: bool) -> Prices:
+    query = (
+        select(PriceHistory)
+        .order_by(PriceHistory.observed_date.desc(), PriceHistory.id.desc())
+        .limit(literal_column("1"))
+    )
+    if bounded:
+        query = query.where(PriceHistory.observed_date <= bindparam("until", type_=Date))
+    return query
+
+
+@cache
+def _points(given: frozenset[str]) -> Select[PriceHistory, decimal.Decimal]:
+    query = _history(given)
+    return query.add_columns(effective_price(query.column_descriptions[0]["entity"]))
+
+
+@cache
+def _history(given: frozenset[str]) -> Prices:
+    """The page of the parameters that are given; each bound is left out without its own."""
+    day, most = PriceHistory.observed_date, bindparam("most", type_=Integer)
+    page = (
+        select(PriceHistory)
+        .where(PriceHistory.normalized_product_id == bindparam("product_id", type_=Uuid))
+        .order_by(day, PriceHistory.id)
+        .limit(most)
+    )
+    if "since" in given:
+        page = page.where(day >= bindparam("since", type_=Date))
+    if "until" in given:
+        page = page.where(day <= bindparam("until", type_=Date))
+    if "after_id" in given:
+        after = tuple_(bindparam("after_day", type_=Date), bindparam("after_id", type_=Uuid))
+        page = page.where(tuple_(day, PriceHistory.id) > after)
+    if "store_id" in given:
+        return page.where(PriceHistory.store_id == bindparam("store_id", type_=Uuid))
+    # A page of each store, so that no page reads more, however long the history is.
+    found = page.where(PriceHistory.store_id == Store.id).lateral()
+    price = _as_prices(found)
+    rows = Store.__table__.join(found, true())
+    return select(price).select_from(rows).order_by(price.observed_date, price.id).limit(most)
+
+
+def _given_of_page(
+    product_id: uuid.UUID,
+    store_id: uuid.UUID | None,
+    since: dt.date | None,
+    until: dt.date | None,
+    after: Position | None,
+) -> dict[str, Any]:
+    day, id_ = after or (None, None)
+    return _given(
+        product_id=product_id,
+        store_id=store_id,
+        since=since,
+        until=until,
+        after_day=day,
+        after_id=id_,
+    )
+
+
+def _given(**parameters: Any) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _as_prices(rows: FromClause) -> type[PriceHistory]:
