@@ -68,7 +68,8 @@ def fill_prices(connection: Connection, rows: int, *, products: int) -> None:
     """Write ``rows`` prices of the first ``products`` products, and the current prices.
 
     Foreign keys and triggers rest meanwhile. Products and stores are there; the receipts'
-    lines are not, although the rows name them: their index must have its size.
+    lines are not, although the rows name them: their index must have its size. Only a
+    superuser may do that.
     """
     with connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
