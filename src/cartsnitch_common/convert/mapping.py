@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import inspect
+from sqlalchemy.orm.base import NO_VALUE, PASSIVE_NO_FETCH, PASSIVE_NO_RESULT
 
 from cartsnitch_common.contract import check
 from cartsnitch_common.convert import binary
@@ -205,10 +206,11 @@ class Mapping[R: Base, M: Message]:
         message = self.message()
         state: Any = inspect(row)
         for pair in self.pairs:
-            if state.has_identity and pair.column in state.unloaded:
+            attribute = state.manager[pair.column].impl
+            value = attribute.get(state, row.__dict__, passive=PASSIVE_NO_FETCH)
+            if value is PASSIVE_NO_RESULT:
                 raise UnmappableValueError(pair.field, "is not loaded in the row")
-            value = getattr(row, pair.column)
-            if value is None:
+            if value is None or value is NO_VALUE:
                 if not pair.nullable:
                     raise UnmappableValueError(pair.field, "is not set in the row")
                 continue
