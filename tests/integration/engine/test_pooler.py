@@ -7,6 +7,7 @@ behind meets another one.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,19 +15,23 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from cartsnitch_common.config import Settings
+from cartsnitch_common.convert import copy_messages, fetch_messages, stream_messages, to_message
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.driver_errors import database_errors
 from cartsnitch_common.db.engine import async_engine, async_sessions, check_database, sync_engine
+from cartsnitch_common.db.models import NormalizedProduct
 from cartsnitch_common.embedded import EmbeddedServers
 from cartsnitch_common.errors import DatabaseError, ReadOnlyError, TimeLimitError
 from cartsnitch_common.events.outbox import enqueue
+from cartsnitch_common.values.ids import new_uuid
 from tests.event_payloads import prices
 from tests.integration.engine.either import AnyEngine, run
 from tests.integration.engine.pooler import PgBouncer
 
+DAY = dt.datetime(2026, 3, 10, tzinfo=dt.UTC)
 NO_STATEMENTS = "?prepared_statement_cache_size=0"
 STATE = """SELECT CAST(:i AS int), current_setting('application_name'), current_setting('TimeZone'),
                   current_setting('statement_timeout'), pg_backend_pid()"""
@@ -187,3 +192,34 @@ def test_sync_code_begins_again_where_it_was_cut_off(own: Settings, database: st
     with engine.begin() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
     engine.dispose()
+
+
+async def test_messages_go_through_the_pooler(own: Settings) -> None:
+    """COPY, a fetch and a cursor on the server: each in its transaction, nothing stays behind."""
+    made = [
+        to_message(
+            NormalizedProduct(
+                id=new_uuid(),
+                canonical_name=f"P {number}",
+                created_at=DAY,
+                updated_at=DAY,
+                upc_variants=[],
+            )
+        )
+        for number in range(3000)
+    ]
+    engine = async_engine(own)
+    sessions = async_sessions(engine)
+    statement = select(NormalizedProduct).order_by(NormalizedProduct.id)
+    for first in range(0, 3000, 1000):
+        async with sessions.begin() as session:
+            await copy_messages(session, made[first : first + 1000])
+
+    async def read() -> None:
+        async with sessions() as session:
+            assert await fetch_messages(session, statement) == made
+            streamed = stream_messages(session, statement, batch_size=500)
+            assert [one async for one in streamed] == made
+
+    await asyncio.gather(*(read() for _ in range(4)))
+    await engine.dispose()
