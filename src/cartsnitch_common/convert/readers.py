@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 _SHARED: Final = frozenset({"store_id", "purchase_id", "normalized_product_id"})
 """Ids that many messages have in common: each is read once, as long as it is remembered."""
 
+_LONGEST: Final = 64
+"""Bytes of a price, a date or a number that are remembered. They take half of it: what is
+longer holds fields that are not known, and a stranger could fill the memory with them."""
+
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _COPY_EPOCH: Final = 946_684_800  # 2000-01-01. Unit: seconds since 1970
 _MILLION: Final = 1_000_000
@@ -116,8 +120,7 @@ class _Reading(Checks):
         for field in descriptor.fields:
             if is_opaque(field):
                 name, variable = f"parsed_{field.name}", variables[field.name]
-                kind: Any = message_factory.GetMessageClass(field.message_type)
-                self.names[name] = Memo(kind.FromString)
+                self.names[name] = Memo(_parser(field))
                 places[field.name] = f"({variable} and {name}[{variable}])"
         return places
 
@@ -159,14 +162,26 @@ def _part(pair: Pair, variables: dict[str, str], part: str) -> str:
     return variables[f"{pair.field}.{part}"]
 
 
+def _parser(field: Any) -> Callable[[bytes], Any]:
+    """What reads the message of a field from its bytes, if they are short enough to keep."""
+    kind: Any = message_factory.GetMessageClass(field.message_type)
+
+    def parse(encoded: bytes) -> Any:
+        if len(encoded) > _LONGEST:
+            raise ValueError("holds more than its fields")
+        return kind.FromString(encoded)
+
+    return parse
+
+
 def _maker(pair: Pair, reading: _Reading) -> Callable[[bytes], Any]:
     """What makes a column's value of the bytes of a message that keeps the rules."""
     accept = reading.accepts[pair.field]
-    kind: Any = message_factory.GetMessageClass(pair.descriptor.message_type)
+    parse = _parser(pair.descriptor)
     names = [part.name for part in pair.descriptor.message_type.fields]
 
     def make(encoded: bytes) -> Any:
-        message = kind.FromString(encoded)
+        message = parse(encoded)
         if not accept(*(getattr(message, name) for name in names)):
             raise ValueError("breaks a rule")
         return pair.codec.read(message)

@@ -139,6 +139,15 @@ def test_a_memo_is_bounded() -> None:
         assert len(memo) <= 4096
 
 
+def test_a_stranger_cannot_fill_the_memory() -> None:
+    """A price with a megabyte of unknown fields is read the slow way, and not remembered."""
+    message = to_message(_price())
+    message.regular_price.MergeFromString(b"\xaa\x06\x80\x80\x40" + bytes(1 << 20))
+    mapping = next(one for one in MAPPINGS if one.row is models.PriceHistory)
+    assert mapping.read_twin(mapping.twin(message)) is None
+    assert from_message(message).regular_price == decimal.Decimal("2.5")
+
+
 def test_a_memo_keeps_no_failure() -> None:
     """A value that cannot be made is an error each time."""
     memo: Memo[int, int] = Memo(lambda number: 1 // number)
