@@ -20,6 +20,19 @@ def new_uuid() -> uuid.UUID:
     42-bit counter below them keeps the order within a millisecond, which is how
     the lines of a receipt keep theirs. Source: RFC 9562, section 6.2, method 1.
     """
+    high, low = _draw()
+    return uuid.UUID(int=(high >> 12) << 80 | 7 << 76 | (high & 0xFFF) << 64 | low)
+
+
+def new_uuid_text() -> str:
+    """``new_uuid`` in its canonical text, for who needs no object."""
+    high, low = _draw()
+    first, last = f"{high:015x}", f"{low:016x}"
+    return f"{first[:8]}-{first[8:12]}-7{first[12:]}-{last[:4]}-{last[4:]}"
+
+
+def _draw() -> tuple[int, int]:
+    """The 60 bits of an id above its version and below it, and the 64 bits from its variant on."""
     now = time.time_ns() // 1_000_000
     random = os.urandom(10)
     with _LOCK:
@@ -31,14 +44,8 @@ def new_uuid() -> uuid.UUID:
             if _last[1] >> _COUNTER_BITS:
                 _last[:] = _last[0] + 1, 0
         milliseconds, counter = _last
-    tail = int.from_bytes(random[6:])  # 32 bits
-    value = (milliseconds & ((1 << 48) - 1)) << 80
-    value |= 0x7 << 76
-    value |= (counter >> 30) << 64
-    value |= 0b10 << 62
-    value |= (counter & ((1 << 30) - 1)) << 32
-    value |= tail
-    return uuid.UUID(int=value)
+    high = (milliseconds & ((1 << 48) - 1)) << 12 | counter >> 30
+    return high, 0b10 << 62 | (counter & ((1 << 30) - 1)) << 32 | int.from_bytes(random[6:])
 
 
 def parse_uuid(text: str) -> uuid.UUID:

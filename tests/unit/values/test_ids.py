@@ -5,13 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cartsnitch_common.values.ids import new_uuid, parse_uuid
+from cartsnitch_common.values.ids import new_uuid, new_uuid_text, parse_uuid
 
 
 def test_ids_of_a_process_ascend() -> None:
     """Every new id is above the ones before, which is how receipt lines keep their order."""
     ids = [new_uuid() for _ in range(20_000)]
     assert ids == sorted(set(ids))
+
+
+def test_an_id_made_as_text_is_the_same_kind_of_id() -> None:
+    """Texts and objects come from one row of ascending ids, and a text is canonical."""
+    first, text, last = new_uuid(), new_uuid_text(), new_uuid()
+    assert str(parse_uuid(text)) == text
+    assert first < parse_uuid(text) < last
+    assert (parse_uuid(text).version, parse_uuid(text).variant) == (7, "specified in RFC 4122")
 
 
 def test_ids_are_version_7_of_now() -> None:
