@@ -29,6 +29,7 @@ from cartsnitch_common.errors import (
 )
 from cartsnitch_common.events import json_form
 from cartsnitch_common.events.texts import one_line
+from cartsnitch_common.events.tracing import current_traceparent
 from cartsnitch_common.values.ids import new_uuid
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class EventContext(TypedDict, total=False):
     causation_id: uuid.UUID | str | None
     """The event that this one answers."""
     traceparent: str | None
-    """The publisher's W3C trace context."""
+    """The publisher's W3C trace context; by default that of OpenTelemetry's current span."""
     event_id: uuid.UUID | str | None
     """Its id; by default a new UUIDv7."""
     timestamp: dt.datetime | None
@@ -97,7 +98,7 @@ def wrap(
             contract_version=cartsnitch_common.__version__,
             correlation_id=context.get("correlation_id"),
             causation_id=None if causation_id is None else str(causation_id),
-            traceparent=context.get("traceparent"),
+            traceparent=context.get("traceparent") or current_traceparent(),
         )
     except UnicodeEncodeError:
         raise InvalidFieldError("", "a text holds half a character") from None

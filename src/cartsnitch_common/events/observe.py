@@ -43,13 +43,23 @@ class Observer(Protocol):
     def published(self, event_type: str, count: int) -> None:
         """Events went to Redis without an outbox: pub/sub or a stream has taken them."""
 
-    def relayed(self, event_type: str, count: int, *, oldest: float) -> None:
-        """Events of one type left the outbox and the batch is committed.
+    def relayed(self, *, events: int, seconds: float) -> None:
+        """A batch of a relay is committed.
 
         Args:
-            event_type: Their type.
-            count: How many.
-            oldest: Unit: seconds since the first of them was written to the outbox.
+            events: How many it had.
+            seconds: From its begin to its commit.
+        """
+
+    def refused(self, channel: str) -> None:
+        """Redis has refused the events of a channel in a batch; they stay in the outbox."""
+
+    def waiting(self, *, events: int, seconds: float) -> None:
+        """What is in the outbox, told every few seconds.
+
+        Args:
+            events: How many wait; a great number may be a lower bound.
+            seconds: How long the oldest has waited.
         """
 
     def handling(self, consumer: str, event: Event[Any]) -> AbstractContextManager[None]:
@@ -84,7 +94,13 @@ class Silent:
     def published(self, event_type: str, count: int) -> None:
         """See ``Observer``."""
 
-    def relayed(self, event_type: str, count: int, *, oldest: float) -> None:
+    def relayed(self, *, events: int, seconds: float) -> None:
+        """See ``Observer``."""
+
+    def refused(self, channel: str) -> None:
+        """See ``Observer``."""
+
+    def waiting(self, *, events: int, seconds: float) -> None:
         """See ``Observer``."""
 
     def handling(self, consumer: str, event: Event[Any]) -> AbstractContextManager[None]:
@@ -117,9 +133,17 @@ class _Together:
         for observer in self._observers:
             observer.published(event_type, count)
 
-    def relayed(self, event_type: str, count: int, *, oldest: float) -> None:
+    def relayed(self, *, events: int, seconds: float) -> None:
         for observer in self._observers:
-            observer.relayed(event_type, count, oldest=oldest)
+            observer.relayed(events=events, seconds=seconds)
+
+    def refused(self, channel: str) -> None:
+        for observer in self._observers:
+            observer.refused(channel)
+
+    def waiting(self, *, events: int, seconds: float) -> None:
+        for observer in self._observers:
+            observer.waiting(events=events, seconds=seconds)
 
     @contextmanager
     def handling(self, consumer: str, event: Event[Any]) -> Iterator[None]:
