@@ -103,22 +103,21 @@ class Cluster:
         self._masters = masters
         password = secrets.token_hex(8)
         self.nodes = [
-            RedisNode(
-                runtime,
-                f"node-{number}",
-                password=password,
-                settings=lambda _node: (
-                    "cluster-enabled yes",
-                    f"cluster-port {free_port()}",
-                    "cluster-node-timeout 800",
-                    "cluster-require-full-coverage no",
-                    "cluster-allow-replica-migration no",
-                    f"masterauth {password}",
-                    "masteruser default",
-                    "repl-diskless-sync-delay 0",
-                ),
-            )
+            RedisNode(runtime, f"node-{number}", password=password, settings=self._settings)
             for number in range(masters + replica)
+        ]
+        self._buses = {node.name: free_port() for node in self.nodes}
+
+    def _settings(self, node: RedisNode) -> list[str]:
+        return [
+            "cluster-enabled yes",
+            f"cluster-port {self._buses[node.name]}",
+            "cluster-node-timeout 800",
+            "cluster-require-full-coverage no",
+            "cluster-allow-replica-migration no",
+            f"masterauth {node.password}",
+            "masteruser default",
+            "repl-diskless-sync-delay 0",
         ]
 
     @property
@@ -138,7 +137,7 @@ class Cluster:
                 if number < self._masters:
                     last = min(SLOTS, (number + 1) * share) - 1
                     client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * share, last)
-                bus = client.config_get("cluster-port")["cluster-port"]
+                bus = self._buses[node.name]
                 first.execute_command("CLUSTER", "MEET", LOOPBACK, node.port, bus)
         until(lambda: all(self._is_whole(node) for node in self.nodes))
         for node in self.nodes[self._masters :]:

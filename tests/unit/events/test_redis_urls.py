@@ -94,6 +94,39 @@ async def test_every_form_is_safe(url: str) -> None:
     await client.aclose()
 
 
+def options_of(client: Any) -> list[dict[str, Any]]:
+    """What each kind of connection of a client is made with."""
+    if hasattr(client, "nodes_manager"):
+        return [client.nodes_manager.connection_kwargs | {"retry": client.retry}]
+    pool = client.connection_pool
+    sentinels = pool.sentinel_manager.sentinels if hasattr(pool, "sentinel_manager") else []
+    pools = [pool, *(sentinel.connection_pool for sentinel in sentinels)]
+    return [pool.connection_kwargs for pool in pools]
+
+
+@pytest.mark.parametrize(("url", "kinds"), [(SENTINELS, 3), (CLUSTER, 1), ("redis://one", 1)])
+async def test_nothing_is_left_to_defaults(url: str, kinds: int) -> None:
+    """No repetition, our timeouts, RESP2 and no health checks: to Sentinels and nodes too."""
+    settings = Settings.load(redis_url=url, redis_socket_timeout=3.0, redis_connect_timeout=1.5)
+    clients: list[Any] = [async_redis(settings)]
+    if url != CLUSTER:  # whose client for threads asks for the nodes at once
+        clients.append(sync_redis(settings))
+    for client in clients:
+        found = options_of(client)
+        assert len(found) == kinds
+        for options in found:
+            assert options["retry"].get_retries() == 0
+            assert not options.get("retry_on_error")
+            assert options["socket_timeout"] == 3.0
+            assert options["socket_connect_timeout"] == 1.5
+            assert options["protocol"] == 2
+            assert options["health_check_interval"] == 0
+            assert options["driver_info"] is None
+    await clients[0].aclose()
+    for client in clients[1:]:
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
