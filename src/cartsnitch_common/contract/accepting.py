@@ -54,6 +54,26 @@ def acceptance(descriptor: Any) -> Accept | None:
     return build_function(name, "message", lines, checks.names)
 
 
+@cache
+def text_acceptance(field: Any) -> Callable[[str], bool] | None:
+    """A function that says True of texts that surely keep the rules of one field.
+
+    Returns:
+        The function; None for a field with a rule that is not known here.
+
+    Raises:
+        MissingExtraError: protovalidate, which carries the options' format, is not installed.
+    """
+    names: dict[str, Any] = dict(NAMES)
+    try:
+        conditions, _ = field_conditions(field, names, {"this": "text"})
+    except UnknownRuleError:
+        return None
+    asked = " and ".join([*conditions, "True"])
+    name = f"accept_{field.full_name.replace('.', '_')}"
+    return build_function(name, "text", [f"return {asked}"], names)
+
+
 def why_unknown(descriptor: Any) -> str | None:
     """The first rule of a message type that is left to protovalidate, or None."""
     try:

@@ -7,6 +7,7 @@ error, never rounded.
 from __future__ import annotations
 
 import datetime as dt
+from time import time_ns
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -91,6 +92,12 @@ def from_date(date: Date) -> dt.date:
         ValueError: There is no such day.
     """
     return dt.date(date.year, date.month, date.day)
+
+
+def now() -> Timestamp:
+    """The present instant, to the microsecond."""
+    seconds, nanos = divmod(time_ns(), NANOS)
+    return Timestamp(seconds=seconds, nanos=nanos // 1000 * 1000)
 
 
 def to_timestamp(time: dt.datetime) -> Timestamp:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 import cartsnitch_common
 from cartsnitch.event.v1 import Envelope
 from cartsnitch_common.contract import binding_of, check, find_binding
-from cartsnitch_common.contract.scalars import to_timestamp
+from cartsnitch_common.contract.scalars import now, to_timestamp
 from cartsnitch_common.errors import (
     EventTooLargeError,
     InputError,
@@ -30,7 +30,7 @@ from cartsnitch_common.errors import (
 from cartsnitch_common.events import json_form
 from cartsnitch_common.events.texts import one_line
 from cartsnitch_common.events.tracing import current_traceparent
-from cartsnitch_common.values.ids import new_uuid
+from cartsnitch_common.values.ids import new_uuid_text
 
 if TYPE_CHECKING:
     import uuid
@@ -87,12 +87,12 @@ def wrap(
             service=str(service), event_type=binding.event_type, publishers=list(allowed)
         )
     _check_size(payload.ByteSize())
-    causation_id = context.get("causation_id")
+    causation_id, timestamp = context.get("causation_id"), context.get("timestamp")
     try:
         envelope = Envelope(
-            event_id=str(context.get("event_id") or new_uuid()),
+            event_id=str(context.get("event_id") or new_uuid_text()),
             event_type=binding.event_type,
-            timestamp=to_timestamp(context.get("timestamp") or dt.datetime.now(dt.UTC)),
+            timestamp=now() if timestamp is None else to_timestamp(timestamp),
             service=str(service),
             key=key,
             contract_version=cartsnitch_common.__version__,
@@ -115,7 +115,7 @@ def encode(envelope: Envelope) -> bytes:
     Raises:
         EventTooLargeError: There are more than 256 KiB of them.
     """
-    _require_fast_protobuf()
+    require_fast_protobuf()
     _check_size(envelope.ByteSize())
     data = envelope.SerializeToString()
     _check_size(len(data))
@@ -132,7 +132,7 @@ def decode(data: bytes) -> Envelope:
         UnknownEventTypeError: The envelope is sound, its event type is none of
             this version. Skip it and count it.
     """
-    _require_fast_protobuf()
+    require_fast_protobuf()
     _check_size(len(data))
     if data[:1] == _JSON_START:
         return _from_json(data)
@@ -234,7 +234,11 @@ def _check_size(size: int) -> None:
 
 
 @cache
-def _require_fast_protobuf() -> None:
-    # The pure Python runtime decodes a hundred times slower, with other limits.
+def require_fast_protobuf() -> None:
+    """Make sure of the C runtime: the one in Python decodes a hundred times slower.
+
+    Raises:
+        SetupError: It is not there.
+    """
     if api_implementation.Type() != "upb":
         raise SetupError("protobuf runs without its C runtime (upb): reinstall it from a wheel")

@@ -265,12 +265,12 @@ def test_mixed_up_envelopes_are_handled(event_type: str, data: st.DataObject) ->
 
 def test_the_slow_runtime_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without protobuf's C runtime nothing is decoded, and the error says what to do."""
-    envelope._require_fast_protobuf.cache_clear()
+    envelope.require_fast_protobuf.cache_clear()
     monkeypatch.setattr(api_implementation, "Type", lambda: "python")
     with pytest.raises(SetupError, match="C runtime"):
         decode(b"")
     monkeypatch.undo()
-    envelope._require_fast_protobuf()
+    envelope.require_fast_protobuf()
 
 
 def test_an_enum_value_of_a_newer_writer_is_read() -> None:
