@@ -16,14 +16,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from sqlalchemy.event import listens_for
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.events import Consumer, ConsumerOptions, async_redis
 from cartsnitch_common.events.inbox import SqlInbox
-from cartsnitch_common.events.relay import Relay, RelayOptions
+from cartsnitch_common.events.relay import Point, Relay, RelayOptions
 
 if TYPE_CHECKING:
     import uuid
@@ -83,39 +82,20 @@ class KillableInbox(SqlInbox):
             self._orders.reach(point)
 
 
+class KillableRelay(Relay):
+    """A relay that reaches the points of the orders."""
+
+    def __init__(self, settings: Settings, orders: Orders) -> None:
+        """Take the orders."""
+        super().__init__(settings, options=RelayOptions(batch_size=20))
+        self._orders = orders
+
+    async def _reach(self, point: Point) -> None:
+        self._orders.reach(point)
+
+
 async def run_relay(settings: Settings, orders: Orders, stop: asyncio.Event) -> None:
-    engine = async_engine(settings, pool_size=1, max_overflow=0, pool_pre_ping=False)
-    redis = async_redis(settings)
-    published = False
-    make_pipeline = redis.pipeline
-
-    def pipeline(**options: Any) -> Any:
-        pipe = make_pipeline(**options)
-        execute = pipe.execute
-
-        async def execute_between_points(**options: Any) -> Any:
-            nonlocal published
-            orders.reach("batch read")
-            replies = await execute(**options)
-            orders.reach("batch published")
-            published = True
-            return replies
-
-        pipe.execute = execute_between_points
-        return pipe
-
-    @listens_for(engine.sync_engine, "commit")
-    def before_commit(_connection: Any) -> None:
-        nonlocal published
-        if published:
-            orders.reach("batch moved")
-            published = False
-
-    redis.pipeline = pipeline  # type: ignore[method-assign]
-    options = RelayOptions(batch_size=20, standby_interval=0.2)
-    await Relay(settings, engine=engine, redis=redis, options=options).run(stop)
-    await redis.aclose()
-    await engine.dispose()
+    await KillableRelay(settings, orders).run(stop)
 
 
 async def run_consumer(settings: Settings, orders: Orders, stop: asyncio.Event) -> None:

@@ -25,6 +25,7 @@ from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.db.models import DeadLetter, OutboxEvent
 from cartsnitch_common.events import async_redis, decode
 from cartsnitch_common.events.outbox import enqueue
+from cartsnitch_common.events.relay import Point
 from tests.event_payloads import prices
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ STREAM = binding_of(PricesUpdated).stream
 GROUP = "chaos"
 KEYS = [f"store-{number}" for number in range(5)]
 KILLS = {
-    "relay": ["batch read", "batch published", "batch moved", "any"],
+    "relay": [*Point, "any"],
     "consumer": ["event received", "effect written", "effect committed", "effect acknowledged"],
 }
 """Where a process kills itself; at "any" the test kills it at any moment."""

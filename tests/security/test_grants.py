@@ -274,7 +274,7 @@ def test_drift_of_public_is_found_without_roles(at_head: Settings) -> None:
 def test_every_function_is_listed_and_safe(at_head: Settings) -> None:
     """A function that runs as its owner has a fixed search path, and not everybody may call it."""
     query = """
-        SELECT proname, NOT prosecdef OR proconfig = ARRAY['search_path=""']
+        SELECT proname, NOT prosecdef OR proconfig @> ARRAY['search_path=""']
             AND NOT EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
                 WHERE grantee = 0)
         FROM pg_proc WHERE pronamespace = 'public'::regnamespace

@@ -65,18 +65,18 @@ def allowed(role: str | None, privilege: str, table: str, column: str) -> bool:
     return role in named
 
 
-def columns_of(url: str) -> dict[str, dict[str, tuple[str, bool]]]:
-    """Of each table the columns: their types, and whether they are of the primary key."""
+def columns_of(url: str) -> dict[str, dict[str, tuple[str, int | None]]]:
+    """Of each table the columns: their types, and their places in the primary key."""
     query = """
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
-            coalesce(a.attnum = ANY(k.conkey), false)
+            array_position(k.conkey, a.attnum)
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
         LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-            AND a.attnum > 0 AND NOT a.attisdropped
+            AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY c.relname, a.attnum
     """
-    found: dict[str, dict[str, tuple[str, bool]]] = {}
+    found: dict[str, dict[str, tuple[str, int | None]]] = {}
     with psycopg.connect(url) as connection:
         for table, column, kind, key in connection.execute(query):
             found.setdefault(table, {})[column] = (kind, key)
@@ -85,9 +85,9 @@ def columns_of(url: str) -> dict[str, dict[str, tuple[str, bool]]]:
 
 def attempt(privilege: str, table: str, column: str, columns: dict[str, Any], schema: str) -> str:
     """A statement that needs one right and no other."""
-    keys = [(name, kind) for name, (kind, key) in columns.items() if key]
-    names = ", ".join(name for name, _ in keys)
-    typed = ", ".join(f"{name} {kind}" for name, kind in keys)
+    keys = sorted((place, name, kind) for name, (kind, place) in columns.items() if place)
+    names = ", ".join(name for _, name, _ in keys)
+    typed = ", ".join(f"{name} {kind}" for _, name, kind in keys)
     return {
         "SELECT": f"SELECT {column} FROM {table} LIMIT 0",
         "INSERT": f"INSERT INTO {table} ({column}) VALUES (DEFAULT)",

@@ -55,9 +55,9 @@ _OBJECTS: Final = """
         FROM pg_class
         WHERE oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(:tables) AS name)
     ), owned AS (
-        SELECT name, owner FROM ours
+        SELECT name, owner, NULL::aclitem[] AS acl FROM ours
         UNION ALL
-        SELECT 'FUNCTION ' || quote_ident(proname), proowner FROM pg_proc
+        SELECT 'FUNCTION ' || quote_ident(proname), proowner, proacl FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(:functions)
     )
 """
@@ -76,6 +76,9 @@ _ACTUAL: Final = f"""
         JOIN pg_class s ON s.oid = d.objid AND d.classid = 'pg_class'::regclass
             AND s.relkind = 'S',
         aclexplode(coalesce(s.relacl, acldefault('s', owner))) a
+        UNION ALL
+        -- That not everybody may call it is a fact of the schema; see catalog.py.
+        SELECT name, owner, '', a.* FROM owned, aclexplode(acl) a WHERE grantee <> 0
     )
     SELECT r.rolname, name, '{OWNERSHIP}', '', false
     FROM owned JOIN pg_roles r ON r.oid = owner

@@ -48,8 +48,12 @@ FUNCTIONS: Final = (
     "current_prices_after_update",
     "current_prices_refresh",
     "current_prices_upsert",
+    "event_log_keep",
     "product_name_tokens",
     "product_names_after_insert",
     "product_names_after_update",
 )
 """The functions of the migrations, which belong to the schema's owner as the tables do."""
+
+CALLERS: Final = {"event_log_keep": Program.RELAY}
+"""Who may call a function of the migrations that not everybody may call."""

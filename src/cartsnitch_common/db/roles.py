@@ -11,8 +11,8 @@ cluster's: two installations in one cluster share them, and are kept apart by
 which logins may connect to which database.
 
 Foreign keys need no rights of a service: PostgreSQL checks and cascades them as the
-table's owner. Who may call a function stands in the migrations; its owner stands
-here, because some run with the owner's rights.
+table's owner. That not everybody may call a function stands in the migrations; its owner
+stands here, because some run with the owner's rights, and which role may call it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cartsnitch_common.constants import Service
 from cartsnitch_common.db.models import Base
-from cartsnitch_common.db.owners import EVERY_SERVICE, FUNCTIONS, Program, Share
+from cartsnitch_common.db.owners import CALLERS, EVERY_SERVICE, FUNCTIONS, Program, Share
 from cartsnitch_common.db.revisions import VERSION_TABLE
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def _expected(metadata: MetaData) -> Iterator[Grant]:
     for role in SERVICE_ROLES:
         # Each program compares the schema with its own version when it starts.
         yield Grant(role, VERSION_TABLE, "SELECT")
+    for function, caller in CALLERS.items():
+        yield Grant(role_of(caller), f"FUNCTION {function}", "EXECUTE")
     for table in metadata.tables.values():
         match table.info.get("owner"):
             case Service() | Program() as owner:
@@ -166,6 +168,12 @@ BEGIN
       EXECUTE format('ALTER TABLE %I OWNER TO {SCHEMA_OWNER}', name);
     END IF;
   END LOOP;
+  FOR name IN SELECT c.oid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = ANY ({_array(table_names(metadata))}::regclass[])
+    AND c.relowner <> '{SCHEMA_OWNER}'::regrole
+  LOOP
+    EXECUTE format('ALTER TABLE %s OWNER TO {SCHEMA_OWNER}', name);
+  END LOOP;
   FOR name IN SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
     AND proname = ANY ({_array(FUNCTIONS)}) AND proowner <> '{SCHEMA_OWNER}'::regrole
   LOOP
@@ -208,6 +216,7 @@ def script(metadata: MetaData = Base.metadata) -> list[str]:
         own_schema(metadata),
         f"REVOKE ALL ON {', '.join(table_names(metadata))} FROM {others} CASCADE",
         f"REVOKE ALL ON SEQUENCE {', '.join(sequences)} FROM {others} CASCADE",
+        f"REVOKE ALL ON FUNCTION {', '.join(CALLERS)} FROM {others} CASCADE",
         *give(expected_grants(metadata)),
     ]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
 
 
 def heed_cancellation() -> None:
@@ -51,30 +52,49 @@ class Backoff:
 
     async def rest(self, stop: asyncio.Event) -> None:
         """Wait for this try's time."""
+        await rest(stop, self.next())
+
+    def next(self) -> float:
+        """This try's time. Unit: seconds."""
         seconds = min(self._longest, self._first * 2.0 ** min(self._tries, 30))
         self._tries += 1
-        await rest(stop, spread(seconds))
+        return spread(seconds)
 
 
 class Outage:
     """The time in which one server does not answer: said once, tried with patience."""
 
-    def __init__(self, log: logging.Logger, work: str, server: str) -> None:
+    def __init__(
+        self,
+        log: logging.Logger,
+        work: str,
+        server: str,
+        tell: Callable[[], None] | None = None,
+    ) -> None:
         """Describe it.
 
         Args:
             log: Where to say it.
             work: What waits for the server, such as "the relay".
             server: The server, such as "Redis".
+            tell: Called when an outage begins.
         """
         self._log = log
+        self._tell = tell
         self._work = work
         self._server = server
         self._reasons: set[str] = set()
         self._backoff = Backoff(first=0.05, longest=2.0)
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the server did not answer the last time."""
+        return bool(self._reasons)
+
     async def pause(self, stop: asyncio.Event, reason: str) -> None:
         """Say what is wrong, unless it was said, and wait before the next try."""
+        if not self._reasons and self._tell is not None:
+            self._tell()
         if reason not in self._reasons:
             self._log.warning("%s waits for %s: %s", self._work, self._server, reason)
             self._reasons.add(reason)

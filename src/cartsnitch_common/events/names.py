@@ -15,8 +15,13 @@ The form of two 32-bit numbers has a space of its own in PostgreSQL: no lock of
 one 64-bit number, such as a migration's, can meet it.
 """
 
-RELAY_LOCK: Final = (0x43535245, 0)
-"""The lock of the relay at work ("CSRE"); the second number is left for partitions."""
+RELAY_LOCKS: Final = 0x43535245
+"""The first number of the relays' locks ("CSRE").
+
+The second is that of a partition of the outbox, from 1 to 64. A relay of version 0.1
+locks 0 and works on all of it; those of today share that lock, to keep it out. The
+event log's partitions are made and dropped by who has -1.
+"""
 
 
 def key_lock(event_type: str, key: str) -> tuple[int, int]:

@@ -1,9 +1,9 @@
 """The relay: committed events from the outbox to Redis, in order, at least once.
 
-One batch is one database transaction: it takes the relay's lock, reads what is
-pending, publishes that in one transaction of Redis, and moves the rows to the log.
-A relay that dies in between has published what stays pending, and the next one
-publishes it again: the same event ids, which consumers drop.
+One batch is one database transaction: it takes free partitions of the outbox, reads
+what is pending in them, publishes it, and moves the rows to the log. A relay that dies
+in between has published what stays pending, and another one publishes it again: the
+same event ids, which consumers drop.
 """
 
 from __future__ import annotations
@@ -11,50 +11,37 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, cast
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from redis.exceptions import RedisError
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Table,
-    any_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    literal,
-    select,
-)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from cartsnitch_common.contract.bindings import stream_name
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.db.failures import connection_failure, sqlstate_of
-from cartsnitch_common.db.models.event import LoggedEvent, OutboxEvent
 from cartsnitch_common.errors import DatabaseError, DatabaseUnavailableError
+from cartsnitch_common.events import relay_batch
 from cartsnitch_common.events.backoff import Outage, rest, spread
-from cartsnitch_common.events.client import (
-    ClusterClient,
-    async_redis,
-    redis_reason,
-    require_safe,
-)
-from cartsnitch_common.events.names import ENTRY_FIELD, RELAY_LOCK
+from cartsnitch_common.events.client import async_redis, redis_reason, require_safe
+from cartsnitch_common.events.event_log import LogKeeper
+from cartsnitch_common.events.held_back import HeldBack
+from cartsnitch_common.events.observe import SILENT
+from cartsnitch_common.events.relay_publish import Published, publish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from sqlalchemy import Insert, Row, Select
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from cartsnitch_common.config import Settings
     from cartsnitch_common.events.client import RedisClient
+    from cartsnitch_common.events.observe import Observer
+    from cartsnitch_common.events.relay_publish import Pending
 
 _LOG: Final = logging.getLogger(__name__)
 _DATABASE_ERRORS: Final = (
@@ -64,6 +51,9 @@ _DATABASE_ERRORS: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
+_SHORTEST_PAUSE: Final = 0.002
+_LONGER: Final = 1.5
+_TELL_INTERVAL: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,28 +63,37 @@ class RelayOptions:
     Attributes:
         batch_size: The most events of one batch.
         batch_bytes: Envelopes of one batch together, beyond which only one more is
-            taken; so that a batch is sent well within the socket's timeout.
-        poll_interval: Unit: seconds between two looks at an empty outbox.
-        standby_interval: Unit: seconds between two tries while another relay works.
-        retention: How long an entry stays in its stream.
+            taken: what a relay holds in memory, and sends within the socket's timeout.
+        poll_interval: Unit: seconds between two looks at an outbox that stays empty;
+            after work the first ones come sooner.
+        retention: How long an entry stays in its stream, and in the log.
         stuck_after: Unit: seconds without a word from a relay in the midst of a
-            batch after which PostgreSQL takes its lock away.
+            batch after which PostgreSQL takes its partitions away.
     """
 
-    batch_size: int = 500
-    batch_bytes: int = 4 * 1024 * 1024
+    batch_size: int = 1000
+    batch_bytes: int = 1024 * 1024
     poll_interval: float = 0.04
-    standby_interval: float = 1.0
     retention: dt.timedelta = dt.timedelta(days=7)
-    stuck_after: float = 60.0
+    stuck_after: float = 1.5
+
+
+class Point(StrEnum):
+    """The points of a batch, where a relay may die."""
+
+    READ = "batch read"
+    BEFORE_PUBLISH = "before publish"
+    AFTER_PUBLISH = "after publish"
+    MOVED = "moved before commit"
+    COMMITTED = "after commit"
 
 
 class Relay:
-    """Publishes the outbox. Any number may run: one works, the others stand by.
+    """Publishes the outbox. Any number may run, and share the work.
 
-    The lock belongs to a batch's transaction, so there is no moment in which a
-    relay that lost its connection still believes that it holds it, and nothing
-    depends on a session that a connection pooler might share.
+    Each batch takes partitions of the outbox that no other relay works on, so that
+    events of one type and key are in one relay's hands at a time. One that dies is
+    replaced at once, one that hangs within ``stuck_after``.
     """
 
     def __init__(
@@ -104,6 +103,7 @@ class Relay:
         engine: AsyncEngine | None = None,
         redis: RedisClient | None = None,
         options: RelayOptions | None = None,
+        observer: Observer = SILENT,
     ) -> None:
         """Describe a relay. Nothing is opened before it runs.
 
@@ -113,6 +113,7 @@ class Relay:
                 of a connection of its own.
             redis: A client of ``async_redis`` to use instead of one of its own.
             options: How it works.
+            observer: Who watches it.
 
         Raises:
             SetupError: The client is none of ``async_redis``.
@@ -123,6 +124,10 @@ class Relay:
         self._engine = engine
         self._redis = redis
         self._options = options or RelayOptions()
+        self._observer = observer
+        self._held_back = HeldBack(_LOG, "the relay")
+        # An order of its own, so that relays do not follow each other.
+        self._partitions = random.sample(range(relay_batch.PARTITIONS), relay_batch.PARTITIONS)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until ``stop`` is set, through outages of either server.
@@ -139,10 +144,18 @@ class Relay:
         """Relay one batch.
 
         Returns:
-            How many events were relayed; 0 also when another relay is at work.
+            How many events were relayed; 0 also when others are at work on them.
+
+        Raises:
+            RedisError: Redis cannot be reached, or refuses a channel; events of the
+                others are relayed.
+            DatabaseError: The database cannot be reached, or refuses a statement.
         """
         async with self._servers() as (engine, redis):
-            return await self._relay_batch(engine, redis) or 0
+            published = await self._relay_batch(engine, redis)
+        for refusal in published.refused.values():
+            raise refusal
+        return len(published.ids)
 
     @asynccontextmanager
     async def _servers(self) -> AsyncIterator[tuple[AsyncEngine, RedisClient]]:
@@ -162,99 +175,110 @@ class Relay:
     async def _run(self, engine: AsyncEngine, redis: RedisClient, stop: asyncio.Event) -> None:
         redis_outage = Outage(_LOG, "the relay", "Redis")
         database_outage = Outage(_LOG, "the relay", "the database")
-        standing_by = False
+        keeper = LogKeeper(self._options.retention)
+        told, pause, relayed = 0.0, _SHORTEST_PAUSE, 0
         while not stop.is_set():
             try:
-                relayed = await self._relay_batch(engine, redis)
+                await keeper.keep(engine)
+                if self._observer is not SILENT and time.monotonic() > told + _TELL_INTERVAL:
+                    await self._tell_waiting(engine)
+                    told = time.monotonic()
+                # A look costs less than a batch, and with nothing to do that is all.
+                if relayed or await self._is_waiting(engine):
+                    relayed = len((await self._relay_batch(engine, redis)).ids)
             except RedisError as error:
                 database_outage.over()
+                if not redis_outage.lasts:
+                    self._observer.outage("relay", "redis")
                 await redis_outage.pause(stop, redis_reason(error))
                 continue
             except _DATABASE_ERRORS as error:
+                if not database_outage.lasts:
+                    self._observer.outage("relay", "database")
                 await database_outage.pause(stop, _database_reason(error))
                 continue
             database_outage.over()
-            if (relayed is None) is not standing_by:
-                standing_by = relayed is None
-                _LOG.info("the relay %s", "stands by" if standing_by else "is at work")
-            if relayed is None:
-                await rest(stop, spread(self._options.standby_interval))
-            elif relayed == 0:
-                await rest(stop, spread(self._options.poll_interval))
-            else:
+            if relayed:
                 redis_outage.over()
+                pause = _SHORTEST_PAUSE
+            else:
+                pause = min(pause * _LONGER, self._options.poll_interval)
+            if relayed < self._options.batch_size // 2:
+                await rest(stop, spread(pause))
 
-    async def _relay_batch(self, engine: AsyncEngine, redis: RedisClient) -> int | None:
-        """Relay one batch; None when another relay is at work."""
-        options = self._options
-        refused: Exception | None = None
+    async def _relay_batch(self, engine: AsyncEngine, redis: RedisClient) -> Published:
+        """Relay one batch."""
+        options, start, without = self._options, time.monotonic(), self._held_back.now()
+        published = Published([], {})
         async with engine.begin() as connection:
-            # A statement of its own: the next one must see what the last holder did.
-            if not await connection.scalar(_lock(), {"stuck_after": _milliseconds(options)}):
-                return None
-            limits = {"most": options.batch_size, "bytes": options.batch_bytes}
-            rows = (await connection.execute(_pending(), limits)).all()
-            if not rows:
-                return 0
-            sent, refused = await self._send(redis, rows)
-            if sent:
-                await connection.execute(_move(), {"ids": sent})
-        if refused is not None:
-            raise refused
-        return len(sent)
+            taken = await relay_batch.take(
+                connection, self._partitions, without=without, stuck_after=options.stuck_after
+            )
+            if not taken:
+                return published
+            # The next batch begins behind the last one.
+            behind = self._partitions.index(taken[-1]) + 1
+            self._partitions = self._partitions[behind:] + self._partitions[:behind]
+            events = await relay_batch.read(
+                connection,
+                taken,
+                without=without,
+                most=options.batch_size,
+                size=options.batch_bytes,
+            )
+            if events:
+                await self._reach(Point.READ)
+                published = await self._publish(connection, redis, events)
+            if published.ids:
+                await relay_batch.move(connection, published.ids)
+                await self._reach(Point.MOVED)
+        await self._reach(Point.COMMITTED)
+        self._account(published, events, time.monotonic() - start)
+        return published
 
-    async def _send(
-        self, redis: RedisClient, rows: Sequence[Row[Any]]
-    ) -> tuple[list[int], Exception | None]:
-        """Publish rows; return the ids of those that are out, and the first refusal."""
-        if not isinstance(redis, ClusterClient):
-            return await self._transact(redis, rows)
-        # A transaction is of one node, and a channel that is down holds up no other.
-        channels: dict[str, list[Row[Any]]] = {}
-        for row in rows:
-            channels.setdefault(row.event_type, []).append(row)
-        outcomes = await asyncio.gather(
-            *(self._transact(redis, of_one) for of_one in channels.values()),
-            return_exceptions=True,
-        )
-        sent, refused = list[int](), None
-        for outcome in outcomes:
-            if isinstance(outcome, tuple):
-                sent += outcome[0]
-                refused = refused or outcome[1]
-            elif isinstance(outcome, RedisError):
-                refused = refused or outcome
-            else:
-                raise outcome
-        return sent, refused
+    async def _publish(
+        self, connection: AsyncConnection, redis: RedisClient, events: Sequence[Pending]
+    ) -> Published:
+        """Publish events, and keep the transaction alive as long as Redis takes for it."""
+        stuck_after, start = self._options.stuck_after, time.monotonic()
+        await self._reach(Point.BEFORE_PUBLISH)
+        if time.monotonic() - start > stuck_after / 2:
+            # This process was suspended: another relay may have its partitions.
+            await relay_batch.touch(connection)
+        publishing = asyncio.create_task(publish(redis, events, self._options.retention))
+        try:
+            while not (await asyncio.wait({publishing}, timeout=stuck_after / 3))[0]:
+                await relay_batch.touch(connection)
+        except BaseException:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            raise
+        published = await publishing
+        await self._reach(Point.AFTER_PUBLISH)
+        return published
 
-    async def _transact(
-        self, redis: RedisClient, rows: Sequence[Row[Any]]
-    ) -> tuple[list[int], Exception | None]:
-        """Publish rows in one transaction of Redis."""
-        oldest = int((time.time() - self._options.retention.total_seconds()) * 1000)
-        # In one MULTI: if Redis takes one command and refuses another, say while it
-        # runs out of memory, a later event of a key might be out before an earlier.
-        async with redis.pipeline(transaction=True) as pipe:
-            for row in rows:
-                stream, envelope = stream_name(row.event_type), row.envelope
-                pipe.xadd(stream, {ENTRY_FIELD: envelope}, minid=oldest, approximate=True)
-                pipe.publish(row.event_type, envelope)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
-        sent, refused = [], None
-        for row, *answers in zip(rows, replies[::2], replies[1::2], strict=True):
-            errors = [answer for answer in answers if isinstance(answer, Exception)]
-            if errors:
-                # What fails within a MULTI fails for all of its stream: a key of
-                # another type. The other streams go on.
-                refused = refused or errors[0]
-            else:
-                sent.append(row.id)
-        return sent, refused
+    def _account(self, published: Published, events: Sequence[Pending], seconds: float) -> None:
+        """Tell of a batch that is committed."""
+        for channel, refusal in published.refused.items():
+            self._held_back.refused(channel, redis_reason(refusal))
+            self._observer.refused(channel)
+        self._held_back.taken({event.event_type for event in events} - published.refused.keys())
+        if published.ids:
+            self._observer.relayed(events=len(published.ids), seconds=seconds)
 
+    async def _is_waiting(self, engine: AsyncEngine) -> bool:
+        async with engine.connect() as connection:
+            # No transaction, and so none to begin and end.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return await relay_batch.is_waiting(connection)
 
-def _milliseconds(options: RelayOptions) -> str:
-    return str(int(options.stuck_after * 1000))
+    async def _tell_waiting(self, engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            events, seconds = await relay_batch.count_waiting(connection)
+        self._observer.waiting(events=events, seconds=seconds)
+
+    async def _reach(self, point: Point) -> None:
+        """Pass a point of a batch. Nothing happens there, but in tests."""
 
 
 def _database_reason(error: BaseException) -> str:
@@ -264,42 +288,3 @@ def _database_reason(error: BaseException) -> str:
     if isinstance(error, DBAPIError) and not error.connection_invalidated:
         return f"it refuses the statement ({type(error.orig).__name__} {sqlstate_of(error)})"
     return connection_failure(error)
-
-
-@cache
-def _lock() -> Select[Any]:
-    """Whether this transaction has the relay's lock; it also bounds how long it may idle."""
-    timeout = func.set_config(
-        "idle_in_transaction_session_timeout", bindparam("stuck_after"), literal(value=True)
-    )
-    return select(func.pg_try_advisory_xact_lock(*RELAY_LOCK), timeout)
-
-
-@cache
-def _pending() -> Select[Any]:
-    """The oldest rows by id, as many as a batch may hold."""
-    table = cast("Table", OutboxEvent.__table__)
-    oldest = (
-        select(table.c.id, table.c.event_type, table.c.envelope)
-        .order_by(table.c.id)
-        .limit(bindparam("most", type_=BigInteger))
-        .subquery("oldest")
-    )
-    size = func.octet_length(oldest.c.envelope)
-    before = func.sum(size).over(order_by=oldest.c.id) - size
-    counted = select(oldest, before.label("before")).subquery("counted")
-    return (
-        select(counted.c.id, counted.c.event_type, counted.c.envelope)
-        .where(counted.c.before < bindparam("bytes", type_=BigInteger))
-        .order_by(counted.c.id)
-    )
-
-
-@cache
-def _move() -> Insert:
-    """Move rows from the outbox to the log."""
-    outbox = cast("Table", OutboxEvent.__table__)
-    log = cast("Table", LoggedEvent.__table__)
-    ids = bindparam("ids", type_=ARRAY(BigInteger))
-    moved = delete(outbox).where(outbox.c.id == any_(ids)).returning(*outbox.c).cte("moved")
-    return insert(log).from_select(moved.c.keys(), select(*moved.c))

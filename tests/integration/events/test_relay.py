@@ -16,10 +16,12 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.db.models import LoggedEvent, OutboxEvent
 from cartsnitch_common.events import decode, subscribe
 from cartsnitch_common.events.outbox import enqueue
-from cartsnitch_common.events.relay import Relay, RelayOptions
+from cartsnitch_common.events.relay import Point, Relay, RelayOptions
 from tests.event_payloads import coupons, prices
 from tests.integration.events.relaying import (
     STREAM,
+    Watched,
+    by_key,
     count,
     on_the_wire,
     running,
@@ -118,22 +120,26 @@ async def test_events_of_a_key_keep_the_order_of_their_transactions(
     async with running(Relay(settings, options=options)):
         await asyncio.gather(*(produce() for _ in range(12)))
         await until_empty(sessions)
-    found: dict[str, list[str]] = defaultdict(list)
-    for envelope in await on_the_wire(redis):
-        found[envelope.key].append(envelope.event_id)
+    found = by_key(await on_the_wire(redis))
     assert found == expected
     assert sum(map(len, found.values())) > 200
 
 
-async def test_two_relays_publish_each_event_once_and_in_order(
+async def test_relays_share_the_work_and_publish_each_event_once_and_in_order(
     settings: Settings, sessions: Any, redis: Redis
 ) -> None:
-    """Only one relay is in a batch at a time, so nothing is doubled or passed by."""
-    options = RelayOptions(batch_size=5, poll_interval=0.001, standby_interval=0.001)
-    async with running(*(Relay(settings, options=options) for _ in range(3))):
-        sent = [event_id for _ in range(60) for event_id in await write(sessions, *"aabbc")]
+    """Several work at once, on other keys, so that no event is doubled or passed by."""
+    options = RelayOptions(batch_size=5, poll_interval=0.001)
+    relays = [Watched(settings, options=options) for _ in range(3)]
+    keys = [f"key-{number % 40}" for number in range(200)]
+    sent = await write(sessions, *keys)
+    async with running(*relays):
+        sent += [event_id for _ in range(20) for event_id in await write(sessions, *keys[:20])]
         await until_empty(sessions)
-    assert [envelope.event_id for envelope in await on_the_wire(redis)] == sent
+    out = await on_the_wire(redis)
+    assert sorted(envelope.event_id for envelope in out) == sorted(sent)
+    assert by_key(out) == by_key(sorted(out, key=lambda envelope: sent.index(envelope.event_id)))
+    assert all(relay.passed[Point.COMMITTED] > 5 for relay in relays)
 
 
 async def test_a_batch_is_bounded_in_bytes(settings: Settings, sessions: Any, redis: Redis) -> None:

@@ -3,8 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -18,10 +17,11 @@ from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.errors import DatabaseUnavailableError
 from cartsnitch_common.events import async_redis
 from cartsnitch_common.events.outbox import enqueue
-from cartsnitch_common.events.relay import Relay, RelayOptions
+from cartsnitch_common.events.relay import Point, Relay, RelayOptions
 from tests.event_payloads import coupons, prices
 from tests.integration.events.relaying import (
     STREAM,
+    Watched,
     count,
     on_the_wire,
     running,
@@ -30,50 +30,22 @@ from tests.integration.events.relaying import (
 )
 
 
-class Pipeline:
-    """A pipeline to nowhere, whose answer is somebody else's."""
-
-    def __init__(self, execute: Callable[[], Awaitable[list[Any]]]) -> None:
-        self._execute = execute
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None: ...
-
-    def xadd(self, *_args: Any, **_options: Any) -> None:
-        """Take it and forget it."""
-
-    def publish(self, *_args: Any) -> None:
-        """Take it and forget it."""
-
-    async def execute(self, **_options: Any) -> list[Any]:
-        """Answer as the test says."""
-        return await self._execute()
-
-
-async def test_a_standby_takes_over(
-    settings: Settings,
-    sessions: Any,
-    redis: Redis,
-    engine: AsyncEngine,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_another_relay_takes_over(
+    settings: Settings, sessions: Any, redis: Redis, engine: AsyncEngine
 ) -> None:
-    """When the relay at work is cut off in the midst of a batch, another goes on in 2 s."""
+    """When a relay is cut off in the midst of a batch, another goes on at once."""
     at_work = asyncio.Event()
 
-    async def hang() -> list[Any]:
-        at_work.set()
-        await asyncio.Event().wait()
-        return []
+    async def hang(point: Point) -> None:
+        if point is Point.BEFORE_PUBLISH:
+            at_work.set()
+            await asyncio.Event().wait()
 
-    hanging = async_redis(settings)
-    monkeypatch.setattr(hanging, "pipeline", lambda **_options: Pipeline(hang))
     (event_id,) = await write(sessions, "k")
-    stuck = asyncio.create_task(Relay(settings, redis=hanging).run(asyncio.Event()))
+    patient = RelayOptions(stuck_after=60)
+    stuck = asyncio.create_task(Watched(settings, hang, options=patient).run(asyncio.Event()))
     await at_work.wait()
     assert await Relay(settings).run_once() == 0
-    assert await redis.exists(STREAM) == 0
     async with running(Relay(settings)):
         await asyncio.sleep(0.2)
         assert await redis.exists(STREAM) == 0
@@ -88,24 +60,24 @@ async def test_a_standby_takes_over(
     assert [envelope.event_id for envelope in await on_the_wire(redis)] == [event_id]
 
 
-async def test_a_stuck_relay_loses_its_lock(
-    settings: Settings, sessions: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
+async def test_a_relay_that_was_suspended_publishes_nothing_late(
+    settings: Settings, sessions: Any, redis: Redis
 ) -> None:
-    """A relay that was suspended in a batch does not hold up the others for ever."""
+    """It loses its partitions, another publishes, and it finds that out before it publishes."""
     relayed = []
 
-    async def wait_too_long() -> list[Any]:
-        relayed.append(await Relay(settings).run_once())
-        await asyncio.sleep(1)
-        relayed.append(await Relay(settings).run_once())
-        return [b"1-0", 0]
+    async def wait_too_long(point: Point) -> None:
+        if point is Point.BEFORE_PUBLISH:
+            relayed.append(await Relay(settings).run_once())
+            await asyncio.sleep(1)
+            relayed.append(await Relay(settings).run_once())
 
-    monkeypatch.setattr(redis, "pipeline", lambda **_options: Pipeline(wait_too_long))
-    await write(sessions, "k")
-    relay = Relay(settings, redis=redis, options=RelayOptions(stuck_after=0.3))
+    (event_id,) = await write(sessions, "k")
+    relay = Watched(settings, wait_too_long, options=RelayOptions(stuck_after=0.3))
     with pytest.raises(DatabaseUnavailableError):
         await relay.run_once()
     assert relayed == [0, 1]
+    assert [envelope.event_id for envelope in await on_the_wire(redis)] == [event_id]
 
 
 async def test_one_refused_stream_does_not_hold_up_the_others(
@@ -128,19 +100,37 @@ async def test_one_refused_stream_does_not_hold_up_the_others(
     assert [envelope.key for envelope in await on_the_wire(redis)] == ["a"]
 
 
-async def test_a_batch_is_published_whole_or_not_at_all(
+async def test_a_channel_that_is_refused_stands_before_no_other(
+    settings: Settings, sessions: Any, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More events than a batch holds wait for Redis to take them; all others go on."""
+    caplog.set_level(logging.INFO)
+    await redis.set(STREAM, "not a stream")
+    refused = await write(sessions, *["k"] * 30)
+    async with running(Relay(settings, options=RelayOptions(batch_size=10))):
+        async with sessions.begin() as session:
+            await enqueue(session, coupons(), service="clipartist", key="k")
+        await until_empty(sessions, left=30)
+        assert await redis.xlen("{cartsnitch.coupons.updated}:stream") == 1
+        await redis.delete(STREAM)
+        await until_empty(sessions)
+    assert [envelope.event_id for envelope in await on_the_wire(redis)] == refused
+    said = [record.getMessage() for record in caplog.records]
+    reason = "the server refuses the command (WRONGTYPE)"
+    assert said.count(f"the relay holds back cartsnitch.prices.updated: {reason}") == 1
+    assert said.count("the relay goes on with cartsnitch.prices.updated") == 1
+
+
+async def test_a_channel_is_published_whole_or_not_at_all(
     settings: Settings, sessions: Any, redis: Redis
 ) -> None:
-    """When Redis refuses one command, no event that comes later in the batch is out before."""
-    only = ["~{cartsnitch.prices.updated}:stream"]
+    """When Redis refuses one command, no later event of the batch's channel is out before."""
     await redis.acl_setuser(
-        "half", enabled=True, passwords=["+pw"], commands=["+@all"], keys=only, channels=["*"]
+        "half", enabled=True, passwords=["+pw"], commands=["+@all", "-publish"], keys=["*"]
     )
     port = redis.get_connection_kwargs()["port"]
     half = async_redis(Settings.load(redis_url=f"redis://half:pw@127.0.0.1:{port}/0"))
-    async with sessions.begin() as session:
-        await enqueue(session, coupons(), service="clipartist", key="b")
-        await enqueue(session, prices(), service="receiptwitness", key="a")
+    await write(sessions, "a", "b")
     try:
         with pytest.raises(RedisError):
             await Relay(settings, redis=half).run_once()

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     LargeBinary,
+    PrimaryKeyConstraint,
     UniqueConstraint,
     event,
     func,
@@ -28,12 +29,19 @@ EVENT_TYPE = "The name of its channel."
 KEY = "Events of one key stay in order."
 WRITTEN = "When it was written to the outbox."
 
+OUTBOX_PARTITION = "(hashtext(event_type || key) & 63)"
+"""The partition of a row of the outbox, from 0 to 63: what one relay at a time works on.
+
+The database computes it, in an index, so that it is the same for producers of every
+version and language."""
+
 
 class OutboxEvent(Base):
     """An event that is committed and not yet on Redis."""
 
     __tablename__ = "event_outbox"
     __table_args__ = (
+        Index("ix_event_outbox_partition_id", text(OUTBOX_PARTITION), "id"),
         {
             "comment": "Events to relay, in the order of their ids within a key.",
             "info": {
@@ -64,19 +72,25 @@ event.listen(
 
 
 class LoggedEvent(Base):
-    """An event that was relayed, kept so that it can be replayed."""
+    """An event that was relayed, kept so that it can be replayed.
+
+    A partition holds a day. The function ``event_log_keep``, which stands in the
+    migrations, makes them and drops them.
+    """
 
     __tablename__ = "event_log"
     __table_args__ = (
-        Index(None, "relayed_at"),
+        PrimaryKeyConstraint("relayed_at", "id"),
+        Index(None, "event_type", "id"),
         {
             "comment": "Relayed events, kept for replay.",
             "info": {"owner": Program.RELAY},
+            "postgresql_partition_by": "RANGE (relayed_at)",
         },
     )
 
     id: Mapped[int] = mapped_column(
-        BigInteger, primary_key=True, autoincrement=False, comment="The outbox's id."
+        BigInteger, autoincrement=False, comment="The outbox's id."
     )
     event_id: Mapped[uuid.UUID] = mapped_column(comment=EVENT_ID)
     event_type: Mapped[str] = contract_text("Envelope.event_type", comment=EVENT_TYPE)
