@@ -74,22 +74,25 @@ async def _batches(
     """Messages in lists of one COPY each; none is empty."""
     batch: list[Message] = []
     limit = 0
-    if isinstance(messages, AsyncIterable):
-        async for message in messages:
-            limit = limit or _limit(message)
-            batch.append(message)
-            if len(batch) == limit:
-                yield batch
-                batch = []
-    else:
-        for message in messages:
-            limit = limit or _limit(message)
-            batch.append(message)
-            if len(batch) == limit:
-                yield batch
-                batch = []
+    async for message in _each(messages):
+        limit = limit or _limit(message)
+        batch.append(message)
+        if len(batch) == limit:
+            yield batch
+            batch = []
     if batch:
         yield batch
+
+
+async def _each(
+    messages: Iterable[Message] | AsyncIterable[Message],
+) -> AsyncIterator[Message]:
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message
 
 
 def _limit(message: Message) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import operator
 import struct
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,7 @@ from cartsnitch_common.convert.memo import Memo
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from google.protobuf.message import Message
 
@@ -51,18 +52,20 @@ _CLASSES: Final[dict[Shape, tuple[type, ...]]] = {
 """What a row's attribute must be, exactly: a float may equal a Decimal that is remembered."""
 
 
-def build_row_encoder(name: str, pairs: Iterable[Pair]) -> RowEncoder:
+def build_row_encoder(name: str, pairs: Sequence[Pair]) -> RowEncoder:
     """A function from a row's attributes to the bytes of its message.
 
     It loads nothing, because it sees the attributes that are there. It returns None, or
     raises KeyError, TypeError, ValueError or AttributeError, for a row that it does not
     like; why is the slow way's to find out.
     """
-    lines, names, pieces = [], {"join": b"".join}, []
+    columns = [pair.column for pair in pairs]
+    names: dict[str, Any] = {"join": b"".join, "columns_of": operator.itemgetter(*columns)}
+    lines = [f"{', '.join(f'{column}_' for column in columns)} = columns_of(row)"]
+    pieces = []
     for pair in pairs:
         value = f"{pair.column}_"
         piece = _piece(pair, value, names, native=True)
-        lines.append(f"{value} = row[{pair.column!r}]")
         classes = _CLASSES.get(pair.shape)
         if classes is not None:
             wanted = " and ".join(f"{value}.__class__ is not {_named(c, names)}" for c in classes)
