@@ -86,11 +86,6 @@ class Outage:
         self._reasons: set[str] = set()
         self._backoff = Backoff(first=0.05, longest=2.0)
 
-    @property
-    def lasts(self) -> bool:
-        """Whether the server did not answer the last time."""
-        return bool(self._reasons)
-
     async def pause(self, stop: asyncio.Event, reason: str) -> None:
         """Say what is wrong, unless it was said, and wait before the next try."""
         if not self._reasons and self._tell is not None:

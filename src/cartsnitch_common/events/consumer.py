@@ -1,8 +1,10 @@
 """The durable consumer: every event at least once, its effect once, in order per key.
 
 It reads a stream for each payload that it has a handler for, as one consumer of a
-group. The group's events are in order per key as long as one process of the group
-runs at a time, under one name; that is what ``ConsumerOptions.name`` is for.
+group. Events of different keys are handled at once, ``ConsumerOptions.concurrency`` of
+them; events of one type and key in the stream's order. That order holds in the whole
+group, however many processes run in it, under a name each: see ``reading``. Several
+processes are for availability, one after the other; concurrency is for speed.
 """
 
 from __future__ import annotations
@@ -10,38 +12,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from contextlib import aclosing
-from dataclasses import replace
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
 
 from cartsnitch_common.contract import binding_of
-from cartsnitch_common.errors import (
-    EventError,
-    InboxUnavailableError,
-    MalformedEnvelopeError,
-    SetupError,
-    UnknownEventTypeError,
-)
-from cartsnitch_common.events.backoff import Backoff, Outage, heed_cancellation
-from cartsnitch_common.events.client import redis_reason, require_safe
-from cartsnitch_common.events.delivery import ConsumerOptions, ConsumerStats, DeadLetter
-from cartsnitch_common.events.envelope import decode
-from cartsnitch_common.events.event import event_from
+from cartsnitch_common.errors import SetupError
+from cartsnitch_common.events.acks import Acknowledger
+from cartsnitch_common.events.backoff import Outage
+from cartsnitch_common.events.client import require_safe
+from cartsnitch_common.events.delivery import ConsumerOptions, ConsumerStats
+from cartsnitch_common.events.hand import Hand
+from cartsnitch_common.events.lanes import Lanes
+from cartsnitch_common.events.observe import SILENT
+from cartsnitch_common.events.reading import Reading
+from cartsnitch_common.events.settling import Handling, Settler
 from cartsnitch_common.events.streams import GroupReader
-from cartsnitch_common.events.texts import error_place, error_reason
 
 if TYPE_CHECKING:
-    import uuid
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
 
     from cartsnitch_common.events.client import RedisClient
-    from cartsnitch_common.events.delivery import Handler, Inbox
+    from cartsnitch_common.events.delivery import BatchHandler, FaultPoint, Handler, Inbox
     from cartsnitch_common.events.event import Event
-    from cartsnitch_common.events.streams import Entry
+    from cartsnitch_common.events.observe import Observer
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -56,6 +53,8 @@ class Consumer[S]:
         *,
         group: str,
         options: ConsumerOptions | None = None,
+        observer: Observer = SILENT,
+        fault_point: FaultPoint | None = None,
     ) -> None:
         """Describe a consumer. Nothing is opened before it runs.
 
@@ -64,6 +63,8 @@ class Consumer[S]:
             inbox: The database side.
             group: The consumer group: the service's name.
             options: How it works.
+            observer: Is told what it does.
+            fault_point: For tests: called between the steps of an event.
 
         Raises:
             SetupError: The client is none of ``async_redis``, or waits less long for
@@ -74,10 +75,10 @@ class Consumer[S]:
         self._inbox = inbox
         self._group = group
         self._options = options or ConsumerOptions()
-        self._handlers: dict[str, tuple[type[Message], Handler[Any, S]]] = {}
+        self._observer = observer
+        self._point = fault_point
+        self._handlings: dict[str, Handling] = {}
         self._counts: Counter[str] = Counter()
-        self._redis_outage = Outage(_LOG, f"consumer {group}", "Redis")
-        self._inbox_outage = Outage(_LOG, f"consumer {group}", "the database")
 
     @property
     def stats(self) -> ConsumerStats:
@@ -92,12 +93,32 @@ class Consumer[S]:
             UnknownEventTypeError: The class is no payload of an event.
             SetupError: It has a handler already.
         """
-        stream = binding_of(kind).stream
 
         def register(handler: Handler[P, S]) -> Handler[P, S]:
-            if stream in self._handlers:
-                raise SetupError(f"{kind.DESCRIPTOR.name} has a handler already")
-            self._handlers[stream] = (kind, handler)
+            async def handle(events: Sequence[Event[P]], session: S) -> None:
+                await handler(events[0], session)
+
+            self._register(kind, handle, together=False)
+            return handler
+
+        return register
+
+    def on_batch[P: Message](
+        self, kind: type[P]
+    ) -> Callable[[BatchHandler[P, S]], BatchHandler[P, S]]:
+        """Make a function the handler of a payload that takes what was read at once.
+
+        It is called with up to ``ConsumerOptions.batch_size`` events in the stream's order,
+        none of which has had an effect, and one transaction for all of them; the batches of
+        a stream one after the other. A batch that fails is handled event by event.
+
+        Raises:
+            UnknownEventTypeError: The class is no payload of an event.
+            SetupError: It has a handler already.
+        """
+
+        def register(handler: BatchHandler[P, S]) -> BatchHandler[P, S]:
+            self._register(kind, handler, together=True)
             return handler
 
         return register
@@ -105,170 +126,76 @@ class Consumer[S]:
     async def run(self, stop: asyncio.Event) -> None:
         """Handle events until ``stop`` is set, through outages of either server.
 
-        The event in hand is handled to its end, committed and acknowledged first.
+        What is under way is handled to its end, committed and acknowledged first.
 
         Raises:
             SetupError: There is no handler.
         """
-        if not self._handlers:
+        if not self._handlings:
             raise SetupError(f"consumer {self._group} has no handler")
         reader = GroupReader(
-            self._redis, group=self._group, name=self._options.name, streams=[*self._handlers]
+            self._redis, group=self._group, name=self._options.name, streams=[*self._handlings]
         )
-        recovering = True
-        claim_time = 0.0
-        clock = asyncio.get_running_loop().time
-        async with aclosing(reader):
-            while not stop.is_set():
-                try:
-                    if recovering:
-                        await self._recover(reader, stop)
-                        recovering = False
-                    if clock() >= claim_time:
-                        await self._claim(reader, stop)
-                        claim_time = clock() + self._options.claim_after / 4
-                    await self._handle_new(reader, stop)
-                except RedisError as error:
-                    # An answer may be lost with entries in it, and a wiped Redis has lost
-                    # the group: begin again with the group and what is pending.
-                    recovering = True
-                    await self._redis_outage.pause(stop, redis_reason(error))
-                else:
-                    self._redis_outage.over()
-
-    async def _recover(self, reader: GroupReader, stop: asyncio.Event) -> None:
-        await reader.create_groups()
-        for stream in reader.streams:
-            while await self._is_ready(stop):
-                entry = await reader.own_pending(stream)
-                if entry is None:
-                    break
-                await self._settle(reader, entry, stop)
-
-    async def _claim(self, reader: GroupReader, stop: asyncio.Event) -> None:
-        for stream in reader.streams:
-            while await self._is_ready(stop):
-                entries = await reader.claim(stream, idle=self._options.claim_after)
-                if not entries:
-                    break
-                for entry in entries:
-                    await self._settle(reader, entry, stop)
-
-    async def _handle_new(self, reader: GroupReader, stop: asyncio.Event) -> None:
-        if stop.is_set():
-            return
-        for entry in await reader.new(count=self._options.batch_size, block=self._options.block):
-            if stop.is_set():
-                return  # the rest stays pending, for the next start
-            await self._settle(reader, entry, stop)
-
-    async def _is_ready(self, stop: asyncio.Event) -> bool:
-        """Wait until the database answers, so that no delivery is spent on its outage."""
-        while not stop.is_set():
-            try:
-                async with self._inbox.transaction():
-                    pass
-            except InboxUnavailableError as error:
-                await self._inbox_outage.pause(stop, error.reason)
-            else:
-                self._inbox_outage.over()
-                return True
-        return False
-
-    async def _settle(self, reader: GroupReader, entry: Entry, stop: asyncio.Event) -> None:
-        """Bring an entry to its end and acknowledge it; stopped before, it stays pending."""
-        kind, handler = self._handlers[entry.stream]
+        hand = Hand(reader.streams)
+        acks = Acknowledger(reader, hand, self._point)
+        settler = Settler(
+            self._inbox,
+            group=self._group,
+            options=self._options,
+            counts=self._counts,
+            observer=self._observer,
+            point=self._point,
+            stop=stop,
+            done=acks.add,
+            count=reader.count,
+        )
+        lanes = Lanes(settler.settle, concurrency=self._options.concurrency)
+        reading = Reading(
+            reader,
+            handlings=self._handlings,
+            hand=hand,
+            lanes=lanes,
+            settler=settler,
+            options=self._options,
+            outage=self._redis_outage(),
+            point=self._point,
+        )
+        ended = asyncio.Event()
+        tasks = [asyncio.create_task(acks.run()), asyncio.create_task(reading.renew(ended))]
+        lanes.watch(tasks)
         try:
-            if entry.data is None:
-                raise MalformedEnvelopeError("the stream lost the entry before it was handled")
-            event = event_from(decode(entry.data), kind)
-        except UnknownEventTypeError as error:
-            self._counts["skipped"] += 1
-            _LOG.warning("consumer %s skips entry %s: %s", self._group, entry.entry_id, error)
-            done = True
-        except EventError as error:
-            done = await self._bury(_letter(self._group, entry, error), stop)
-        else:
-            done = await self._handle(entry, event, handler, stop)
-        if done:
-            await reader.acknowledge(entry)
+            await reading.run(stop)
+            await lanes.close(grace=self._options.grace)
+            ended.set()
+            acks.close()
+            await asyncio.gather(*tasks)
+            lanes.check()
+            await self._release(reader, hand)
+        finally:
+            await lanes.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await reader.aclose()
 
-    async def _handle(
-        self, entry: Entry, event: Event[Any], handler: Handler[Any, S], stop: asyncio.Event
-    ) -> bool:
-        """Deliver an event until its effect is committed or it is a dead letter."""
-        options = self._options
-        backoff = Backoff(first=options.first_wait, longest=options.longest_wait)
-        deliveries = entry.deliveries
-        failure: Exception = EventError("the process ended in every delivery")
-        while deliveries <= options.most_deliveries:
-            try:
-                await self._deliver(event, handler)
-            except InboxUnavailableError as error:  # which says nothing against the event
-                await self._inbox_outage.pause(stop, error.reason)
-                if stop.is_set():
-                    return False
-                continue
-            except Exception as error:  # noqa: BLE001 - a handler may raise anything
-                heed_cancellation()
-                failure = error
-                self._log_failure(event, error, deliveries)
-            else:
-                self._inbox_outage.over()
-                return True
-            deliveries += 1
-            if deliveries <= options.most_deliveries:
-                await backoff.rest(stop)
-                if stop.is_set():
-                    return False
-                self._counts["retries"] += 1
-        tried = replace(entry, deliveries=deliveries - 1)
-        return await self._bury(_letter(self._group, tried, failure, event.event_id), stop)
+    async def _release(self, reader: GroupReader, hand: Hand) -> None:
+        """Leave what was not begun to the others, who need not wait for it."""
+        with suppress(RedisError):  # they wait
+            for stream in reader.streams:
+                await reader.release(stream, [*hand.of(stream)])
 
-    async def _deliver(self, event: Event[Any], handler: Handler[Any, S]) -> None:
-        async with self._inbox.transaction() as session:
-            first_time = await self._inbox.first_time(session, self._group, event.event_id)
-            if first_time:
-                await handler(event, session)
-        self._counts["handled" if first_time else "duplicates"] += 1
-
-    async def _bury(self, letter: DeadLetter, stop: asyncio.Event) -> bool:
-        while True:
-            try:
-                buried = await self._inbox.bury(letter)
-            except InboxUnavailableError as error:
-                await self._inbox_outage.pause(stop, error.reason)
-                if stop.is_set():
-                    return False
-                continue
-            self._inbox_outage.over()
-            self._counts["dead" if buried else "duplicates"] += 1
-            if buried:
-                _LOG.error("consumer %s gave up: %r", self._group, letter)
-            return True
-
-    def _log_failure(self, event: Event[Any], error: Exception, delivery: int) -> None:
-        _LOG.warning(
-            "consumer %s failed on %s %s, delivery %d of %d: %s in %s",
-            self._group,
-            event.type.value,
-            event.event_id,
-            delivery,
-            self._options.most_deliveries,
-            error_reason(error),
-            error_place(error),
+    def _redis_outage(self) -> Outage:
+        return Outage(
+            _LOG,
+            f"consumer {self._group}",
+            "Redis",
+            lambda: self._observer.outage(self._group, "redis"),
         )
 
-
-def _letter(
-    group: str, entry: Entry, error: Exception, event_id: uuid.UUID | None = None
-) -> DeadLetter:
-    return DeadLetter(
-        consumer=group,
-        stream=entry.stream,
-        entry_id=entry.entry_id,
-        envelope=entry.data or b"",
-        reason=error_reason(error),
-        deliveries=entry.deliveries,
-        event_id=event_id,
-    )
+    def _register(self, kind: type[Message], handler: Any, *, together: bool) -> None:
+        binding = binding_of(kind)
+        if binding.stream in self._handlings:
+            raise SetupError(f"{kind.DESCRIPTOR.name} has a handler already")
+        self._handlings[binding.stream] = Handling(
+            kind=kind, channel=binding.channel, handler=handler, together=together
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from google.protobuf.message import Message
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 type Handler[P: Message, S] = Callable[[Event[P], S], Awaitable[None]]
 """What a service does with an event: writes with the session, commits nothing."""
 
+type BatchHandler[P: Message, S] = Callable[[Sequence[Event[P]], S], Awaitable[None]]
+"""The same with several events, in the stream's order, whose effects are one transaction."""
+
+type FaultPoint = Callable[[str], Awaitable[None]]
+"""Called at each of ``FAULT_POINTS`` with its name. For tests, which kill there."""
+
+FAULT_POINTS: Final = (
+    "entry read",
+    "effect written",
+    "effect committed",
+    "before ack",
+    "after ack",
+)
+"""The steps of an event through a consumer between which it may die."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerOptions:
@@ -27,22 +42,31 @@ class ConsumerOptions:
     Attributes:
         name: Its name within the group; keep it over restarts, so that it goes on
             with what it had in hand.
-        batch_size: The most entries read at once.
+        batch_size: The most entries read at once. At most twice as many are in hand,
+            so that memory is bounded however many wait on Redis.
+        concurrency: How many handlers run at once, each with a session of its own;
+            events of one key have their order all the same.
         block: Unit: seconds to wait on Redis for a new event, which is also how
             long a stop may take; below the client's socket timeout.
         most_deliveries: After so many the event becomes a dead letter.
         first_wait: Unit: seconds before the second delivery; it doubles each time.
         longest_wait: Unit: seconds that no wait between two deliveries exceeds.
-        claim_after: Unit: seconds after which another consumer's entry is taken over.
+        claim_after: Unit: seconds without a word from another consumer of the group after
+            which what it has in hand is taken over. A third of it is how often
+            this one gives word.
+        grace: Unit: seconds that handlers may take to end after a stop; then they are
+            cancelled, which rolls back.
     """
 
     name: str = "1"
     batch_size: int = 64
+    concurrency: int = 1
     block: float = 2.0
     most_deliveries: int = 5
     first_wait: float = 0.1
     longest_wait: float = 5.0
-    claim_after: float = 60.0
+    claim_after: float = 15.0
+    grace: float = 30.0
 
     @classmethod
     def from_settings(cls, settings: Settings, **changes: Any) -> Self:
@@ -110,6 +134,11 @@ class Inbox[S](Protocol):
 
     async def first_time(self, session: S, consumer: str, event_id: uuid.UUID) -> bool:
         """Mark an event as handled in the transaction; False when it was already."""
+
+    async def first_times(
+        self, session: S, consumer: str, event_ids: Sequence[uuid.UUID]
+    ) -> set[uuid.UUID]:
+        """Mark several; return those that were not marked before."""
 
     async def bury(self, letter: DeadLetter) -> bool:
         """Record a dead letter, and its event as handled, in a transaction of its own.

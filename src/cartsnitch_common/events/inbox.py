@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
-from sqlalchemy import Table, bindparam
+from sqlalchemy import ARRAY, Table, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -24,7 +24,7 @@ from cartsnitch_common.errors import DatabaseUnavailableError, InboxUnavailableE
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from sqlalchemy import Insert
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -106,6 +106,13 @@ class SqlInbox:
         """See ``delivery.Inbox``."""
         return await handle_once(session, consumer, event_id)
 
+    async def first_times(
+        self, session: AsyncSession, consumer: str, event_ids: Sequence[uuid.UUID]
+    ) -> set[uuid.UUID]:
+        """See ``delivery.Inbox``."""
+        marks = {"consumer": consumer, "event_ids": [*event_ids]}
+        return set(await session.scalars(_mark_all(), marks))
+
     async def bury(self, letter: DeadLetter) -> bool:
         """See ``delivery.Inbox``."""
         async with self.transaction() as session:
@@ -137,5 +144,20 @@ def _mark() -> Insert:
     }
     statement: Insert = (
         insert(table).values(values).on_conflict_do_nothing().returning(table.c.event_id)
+    )
+    return statement
+
+
+@cache
+def _mark_all() -> Insert:
+    table = cast("Table", InboxEvent.__table__)
+    ids = bindparam("event_ids", type_=ARRAY(table.c.event_id.type))
+    consumer = bindparam("consumer", type_=table.c.consumer.type)
+    marks = select(consumer, func.unnest(ids))
+    statement: Insert = (
+        insert(table)
+        .from_select(["consumer", "event_id"], marks)
+        .on_conflict_do_nothing()
+        .returning(table.c.event_id)
     )
     return statement

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from cartsnitch_common.events.client import RedisClient
 
-_FIRST: Final = "0-0"
+PAGE: Final = 200
+"""How many pending entries are asked for, or claimed, at once."""
+
+_FORSAKEN: Final = 24 * 60 * 60 * 1000
+"""Unit: milliseconds of idleness that every claim accepts."""
+_LAST_NUMBER: Final = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,23 @@ class Entry:
     deliveries: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What Redis says of an entry that was delivered and not acknowledged.
+
+    Attributes:
+        entry_id: Its id in the stream.
+        owner: The consumer that it was delivered to last.
+        idle: Unit: seconds since then.
+        deliveries: How often it was delivered.
+    """
+
+    entry_id: str
+    owner: str
+    idle: float
+    deliveries: int
+
+
 class GroupReader:
     """Reads some streams as one consumer of one group.
 
@@ -50,46 +72,78 @@ class GroupReader:
         """Describe it; ``create_groups`` comes first, ``aclose`` last."""
         self._redis = redis
         self._group = group
-        self._name = name
+        self.name = name
         self.streams = tuple(streams)
         self._limits: dict[str, Any] = {}
         self._slots = SlotReads(lambda stream: self._read({stream: ">"}, **self._limits))
 
-    async def create_groups(self) -> None:
-        """Make the group on each stream, from the stream's beginning, where it is missing."""
+    async def create_groups(self) -> list[str]:
+        """Make the group on each stream, from the stream's beginning, where it is missing.
+
+        Returns:
+            The streams where it was.
+        """
         await self._slots.end()
+        made = []
         for stream in self.streams:
             try:
                 await self._redis.xgroup_create(stream, self._group, id=0, mkstream=True)
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
+            else:
+                made.append(stream)
+        return made
 
-    async def own_pending(self, stream: str) -> Entry | None:
-        """The oldest entry that this consumer got before and did not acknowledge."""
-        found = await self._read({stream: _FIRST}, count=1)
-        return await self._counted(found[0]) if found else None
+    async def pending(self, stream: str, *, after: str = "", upto: str = "+") -> list[Pending]:
+        """What is pending in the whole group, in the stream's order; at most ``PAGE``.
 
-    async def claim(self, stream: str, *, idle: float) -> list[Entry]:
-        """Take over one entry that another consumer has left for ``idle`` seconds.
+        Args:
+            stream: The stream.
+            after: The id before the first one.
+            upto: The last id.
+        """
+        first = f"({after}" if after else "-"
+        found: Any = await self._redis.xpending_range(stream, self._group, first, upto, PAGE)
+        return [
+            Pending(
+                entry_id=row["message_id"].decode(),
+                owner=row["consumer"].decode(),
+                idle=row["time_since_delivered"] / 1000,
+                deliveries=row["times_delivered"],
+            )
+            for row in found
+        ]
+
+    async def has_only(self, stream: str, count: int) -> bool:
+        """Whether at most ``count`` entries are pending, and all of them with this consumer."""
+        found: Any = await self._redis.xpending(stream, self._group)
+        owners = {row["name"].decode() for row in found["consumers"]}
+        return found["pending"] <= count and owners <= {self.name}
+
+    async def take(self, stream: str, wanted: Pending, *, idle: float) -> list[Entry]:
+        """Take an entry that is pending, as its next delivery.
+
+        Args:
+            stream: The stream.
+            wanted: The entry.
+            idle: Unit: seconds. Another consumer's entry is taken if it is idle for so long.
 
         Returns:
-            That entry, and before it those whose data the stream has lost: Redis
-            forgets them with this answer. Nothing when there is nothing to take.
+            The entry, or its id alone when the stream has lost its data: Redis may forget
+            it with this answer, and others that are lost with it. Nothing when it is
+            no longer pending, or not idle.
         """
-        cursor, found = _FIRST, list[Entry]()
-        while not found:
-            reply: Any = await self._redis.xautoclaim(
-                stream, self._group, self._name, int(idle * 1000), cursor, count=1
-            )
-            for lost in reply[2:]:
-                found += [self._entry(stream, entry_id, None) for entry_id in lost]
-            for entry_id, fields in reply[1]:
-                found.append(await self._counted(self._entry(stream, entry_id, fields)))
-            cursor = reply[0].decode()
-            if cursor == _FIRST:
-                break
-        return found
+        found = await (
+            self._own(stream, wanted)
+            if wanted.owner == self.name
+            else self._claim(stream, wanted, idle)
+        )
+        return [
+            replace(entry, deliveries=wanted.deliveries + 1)
+            for entry in found
+            if entry.entry_id == wanted.entry_id or entry.data is None
+        ]
 
     async def new(self, *, count: int, block: float) -> list[Entry]:
         """Entries that no consumer of the group has seen, waiting up to ``block`` seconds."""
@@ -98,20 +152,49 @@ class GroupReader:
             return await self._slots.first(self.streams)
         return await self._read(dict.fromkeys(self.streams, ">"), **self._limits)
 
-    async def acknowledge(self, entry: Entry) -> None:
-        """Tell Redis that the entry is done with."""
-        await self._redis.xack(entry.stream, self._group, entry.entry_id)
+    async def acknowledge(self, stream: str, entry_ids: Sequence[str]) -> None:
+        """Tell Redis that entries are done with."""
+        await self._redis.xack(stream, self._group, *entry_ids)
+
+    async def renew(self, stream: str, entry_ids: Sequence[str]) -> None:
+        """Say that entries are still in hand, which is no delivery."""
+        await self._reclaim(stream, entry_ids)
+
+    async def release(self, stream: str, entry_ids: Sequence[str]) -> None:
+        """Leave entries to whoever comes next, who need not wait."""
+        await self._reclaim(stream, entry_ids, idle=_FORSAKEN)
+
+    async def count(self, entry: Entry) -> None:
+        """Have Redis remember how often an entry was delivered."""
+        await self._reclaim(entry.stream, [entry.entry_id], retrycount=entry.deliveries)
 
     async def aclose(self) -> None:
         """Wait for reads that are under way; what they bring stays pending."""
         await self._slots.end()
+
+    async def _own(self, stream: str, wanted: Pending) -> list[Entry]:
+        return await self._read({stream: _before(wanted.entry_id)}, count=1)
+
+    async def _claim(self, stream: str, wanted: Pending, idle: float) -> list[Entry]:
+        # XCLAIM would not tell an entry that the stream has lost from one that is done.
+        reply: Any = await self._redis.xautoclaim(
+            stream, self._group, self.name, int(idle * 1000), wanted.entry_id, count=1
+        )
+        lost = [self._entry(stream, entry_id, None) for entry_id in reply[2]]
+        return lost + [self._entry(stream, *found) for found in reply[1]]
+
+    async def _reclaim(self, stream: str, entry_ids: Sequence[str], **options: Any) -> None:
+        for start in range(0, len(entry_ids), PAGE):
+            ids: Any = list(entry_ids[start : start + PAGE])
+            # To oneself, with ids alone in the answer, which Redis does not count.
+            await self._redis.xclaim(stream, self._group, self.name, 0, ids, justid=True, **options)
 
     async def _read(
         self, positions: Mapping[Any, str], *, count: int, block: int | None = None
     ) -> list[Entry]:
         # The shape that the client's legacy_responses=False makes of every protocol.
         reply: Any = await self._redis.xreadgroup(
-            self._group, self._name, dict(positions), count=count, block=block
+            self._group, self.name, dict(positions), count=count, block=block
         )
         return [
             self._entry(stream.decode(), entry_id, fields)
@@ -124,9 +207,8 @@ class GroupReader:
         data = fields.get(ENTRY_FIELD, b"") if fields else None
         return Entry(stream=stream, entry_id=entry_id.decode(), data=data)
 
-    async def _counted(self, entry: Entry) -> Entry:
-        """The entry with the number of its deliveries, which only XPENDING tells."""
-        pending: Any = await self._redis.xpending_range(
-            entry.stream, self._group, entry.entry_id, entry.entry_id, 1
-        )
-        return replace(entry, deliveries=pending[0]["times_delivered"]) if pending else entry
+
+def _before(entry_id: str) -> str:
+    """The id right before one."""
+    time, _, number = entry_id.partition("-")
+    return f"{time}-{int(number) - 1}" if int(number) else f"{int(time) - 1}-{_LAST_NUMBER}"

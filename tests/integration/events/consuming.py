@@ -21,6 +21,10 @@ STREAM = binding_of(PricesUpdated).stream
 FAST = {"block": 0.1, "first_wait": 0.01, "longest_wait": 0.05}
 
 
+class Killed(BaseException):
+    """The end of a process, as far as a test may go: nothing catches it."""
+
+
 async def add(redis: Redis, key: str = "k", **context: Any) -> str:
     """Put an event on its stream as the relay does; returns the event id."""
     envelope = wrap(prices(), service="stickershock", key=key, **context)

@@ -15,6 +15,7 @@ from tests.event_payloads import coupons, prices
 from tests.integration.events.consuming import (
     GROUP,
     STREAM,
+    Killed,
     add,
     effects_of,
     letters,
@@ -82,7 +83,7 @@ async def test_a_hopeless_event_becomes_a_dead_letter(
     good = await add(redis, "good")
     consumer = new_consumer(redis, effects, handler)
     async with running(consumer):
-        await until(lambda: consumer.stats.handled == 1)
+        await until(lambda: consumer.stats.handled == consumer.stats.dead == 1)
     assert await effects_of(effects) == [good]
     (letter,) = await letters(effects)
     assert (letter.consumer, letter.stream, letter.deliveries) == (GROUP, STREAM, 5)
@@ -120,7 +121,7 @@ async def test_what_is_no_event_is_a_dead_letter_at_once(redis: Redis, effects: 
     good = await add(redis)
     consumer = new_consumer(redis, effects)
     async with running(consumer):
-        await until(lambda: consumer.stats.handled == 1)
+        await until(lambda: consumer.stats.handled == 1 and consumer.stats.dead == 5)
     assert await effects_of(effects) == [good]
     assert consumer.stats.dead == 5
     assert consumer.stats.retries == 0
@@ -154,13 +155,13 @@ async def test_an_event_that_kills_the_process_is_given_up(redis: Redis, effects
 
     async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
         if event.key == "killer":
-            raise SystemExit  # as far as a test may go
+            raise Killed  # as far as a test may go
         await write_effect(event, session)
 
     for _ in range(5):
-        with pytest.raises(SystemExit):
-            await new_consumer(redis, effects, handler).run(asyncio.Event())
-    consumer = new_consumer(redis, effects, handler)
+        with pytest.raises(Killed):
+            await new_consumer(redis, effects, handler, concurrency=1).run(asyncio.Event())
+    consumer = new_consumer(redis, effects, handler, concurrency=1)
     async with running(consumer):
         await until(lambda: consumer.stats.handled == 3)
     assert await effects_of(effects) == innocent

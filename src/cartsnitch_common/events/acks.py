@@ -1,0 +1,67 @@
+"""Acknowledgements, sent together while those before them are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from cartsnitch_common.events.delivery import FaultPoint
+    from cartsnitch_common.events.hand import Hand
+    from cartsnitch_common.events.streams import Entry, GroupReader
+
+_PAUSE: Final = 0.1
+"""Unit: seconds before acknowledgements that failed are sent again, which changes nothing."""
+
+
+class Acknowledger:
+    """Acknowledges what is done with, and then lets it out of hand."""
+
+    def __init__(self, reader: GroupReader, hand: Hand, point: FaultPoint | None) -> None:
+        """Describe it; ``run`` it as a task."""
+        self._reader = reader
+        self._hand = hand
+        self._point = point
+        self._done: dict[str, list[str]] = {}
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    def add(self, entry: Entry) -> None:
+        """Have an entry acknowledged soon."""
+        self._done.setdefault(entry.stream, []).append(entry.entry_id)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Send what there is, and end ``run``; what Redis does not take stays pending."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Acknowledge until closed."""
+        while not (self._closing and not self._done):
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._flush()
+            except RedisError:  # the reader says what is wrong
+                if self._closing:
+                    return
+                await asyncio.sleep(_PAUSE)
+                self._wake.set()
+
+    async def _flush(self) -> None:
+        while self._done:
+            stream = next(iter(self._done))
+            if self._point is not None:
+                await self._point("before ack")
+            entry_ids = self._done.pop(stream)
+            try:
+                await self._reader.acknowledge(stream, entry_ids)
+            except RedisError:
+                self._done[stream] = entry_ids + self._done.get(stream, [])
+                raise
+            if self._point is not None:
+                await self._point("after ack")
+            self._hand.drop(stream, entry_ids)

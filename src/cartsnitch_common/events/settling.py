@@ -1,0 +1,310 @@
+"""Bringing an event to its end: an effect that is committed, or a dead letter."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.exceptions import RedisError
+
+from cartsnitch_common.errors import (
+    EventError,
+    InboxUnavailableError,
+    MalformedEnvelopeError,
+    UnknownEventTypeError,
+)
+from cartsnitch_common.events.backoff import Backoff, Outage, heed_cancellation
+from cartsnitch_common.events.delivery import DeadLetter
+from cartsnitch_common.events.envelope import decode
+from cartsnitch_common.events.event import event_from
+from cartsnitch_common.events.observe import Outcome
+from cartsnitch_common.events.texts import error_place, error_reason
+
+if TYPE_CHECKING:
+    import asyncio
+    import uuid
+    from collections import Counter
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+    from cartsnitch_common.events.delivery import BatchHandler, ConsumerOptions, FaultPoint, Inbox
+    from cartsnitch_common.events.event import Event
+    from cartsnitch_common.events.observe import Observer
+    from cartsnitch_common.events.streams import Entry
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handling:
+    """What is done with the events of one stream.
+
+    Attributes:
+        kind: Their payload.
+        channel: Their type.
+        handler: Handles one or, ``together``, several.
+        together: Whether it takes several at once.
+    """
+
+    kind: type[Message]
+    channel: str
+    handler: BatchHandler[Any, Any]
+    together: bool
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Work:
+    """Entries to bring to their end, in their order.
+
+    Attributes:
+        handling: What to do with them.
+        entries: The entries that are not done with.
+        events: What they hold; nothing when ``failure`` is set.
+        failure: Why the entry cannot be handled.
+        apart: Handle the events one by one, because all together failed.
+        backoff: The waits between tries.
+    """
+
+    handling: Handling
+    entries: list[Entry]
+    events: list[Event[Any]] = field(default_factory=list)
+    failure: EventError | None = None
+    apart: bool = False
+    backoff: Backoff
+
+    @property
+    def key(self) -> str:
+        """What is worked on in order: a key's events or, handled together, a stream's."""
+        stream = self.entries[0].stream
+        if self.handling.together or not self.events:
+            return stream
+        return f"{stream}\0{self.events[0].key}"
+
+
+class Settler[S]:
+    """Delivers events to their handlers, with marks in the inbox."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a consumer
+        self,
+        inbox: Inbox[S],
+        *,
+        group: str,
+        options: ConsumerOptions,
+        counts: Counter[str],
+        observer: Observer,
+        point: FaultPoint | None,
+        stop: asyncio.Event,
+        done: Callable[[Entry], None],
+        count: Callable[[Entry], Awaitable[None]],
+    ) -> None:
+        """Describe it.
+
+        Args:
+            inbox: The database side.
+            group: The consumer group.
+            options: How the consumer works.
+            counts: The consumer's counters.
+            observer: Is told what happens.
+            point: The fault points.
+            stop: Ends the waits.
+            done: Called with each entry that is to be acknowledged.
+            count: Has a number of deliveries remembered.
+        """
+        self._inbox = inbox
+        self._group = group
+        self._options = options
+        self._counts = counts
+        self._observer = observer
+        self._point = point
+        self._stop = stop
+        self._outage = Outage(
+            _LOG, f"consumer {group}", "the database", lambda: observer.outage(group, "database")
+        )
+        self._done = done
+        self._count = count
+
+    def works(self, handling: Handling, entries: list[Entry]) -> list[Work]:
+        """Read entries of one stream."""
+        found, together = list[Work](), self._work(handling)
+        for entry in entries:
+            try:
+                if entry.data is None:
+                    raise MalformedEnvelopeError("the stream lost the entry before it was handled")
+                event = event_from(decode(entry.data), handling.kind)
+            except EventError as error:
+                found.append(self._work(handling, entry))
+                found[-1].failure = error
+                continue
+            if handling.together:
+                together.entries.append(entry)
+                together.events.append(event)
+            else:
+                found.append(self._work(handling, entry, event))
+        if together.entries:
+            found.append(together)
+        return found
+
+    async def ready(self) -> bool:
+        """Wait until the database answers, so that no delivery is spent on its outage."""
+        while not self._stop.is_set():
+            try:
+                async with self._inbox.transaction():
+                    pass
+            except InboxUnavailableError as error:
+                await self._outage.pause(self._stop, error.reason)
+            else:
+                self._outage.over()
+                return True
+        return False
+
+    async def settle(self, work: Work) -> float | None:
+        """Bring work to its end.
+
+        Returns:
+            None, or the seconds after which to try again.
+        """
+        try:
+            if work.failure is not None:
+                await self._refuse(work, work.failure)
+                return None
+            while work.events:
+                pause = await self._handle(work)
+                if pause is not None:
+                    return pause
+        except InboxUnavailableError as error:  # which says nothing against the event
+            await self._outage.pause(self._stop, error.reason)
+            return 0.0
+        return None
+
+    def _work(self, handling: Handling, entry: Entry | None = None, event: Any = None) -> Work:
+        options = self._options
+        return Work(
+            handling=handling,
+            entries=[] if entry is None else [entry],
+            events=[] if event is None else [event],
+            backoff=Backoff(first=options.first_wait, longest=options.longest_wait),
+        )
+
+    async def _refuse(self, work: Work, failure: EventError) -> None:
+        entry = work.entries[0]
+        if isinstance(failure, UnknownEventTypeError):
+            self._counts["skipped"] += 1
+            _LOG.warning("consumer %s skips entry %s: %s", self._group, entry.entry_id, failure)
+            self._observer.settled(self._group, work.handling.channel, Outcome.SKIPPED, seconds=0)
+            self._done(entry)
+        else:
+            await self._bury(work, failure)
+
+    async def _handle(self, work: Work) -> float | None:
+        """Deliver the next events; the seconds to wait if they have to be delivered again."""
+        entry, most = work.entries[0], self._options.most_deliveries
+        if entry.deliveries > most:
+            work.entries[0] = replace(entry, deliveries=entry.deliveries - 1)
+            await self._bury(work, EventError("the process ended in every delivery"))
+            return None
+        events = work.events[:1] if work.apart else work.events
+        start = time.perf_counter()
+        try:
+            first_times = await self._deliver(work.handling, events)
+        except InboxUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            heed_cancellation()
+            if len(events) > 1:
+                self._log_failure(events[0], error, f"{len(events)} together")
+                work.apart = True
+                return 0.0
+            self._told(work, Outcome.FAILED, start)
+            self._log_failure(events[0], error, f"delivery {entry.deliveries} of {most}")
+            return await self._failed(work, error)
+        self._outage.over()
+        for event in events:
+            handled = event.event_id in first_times
+            first_times.discard(event.event_id)
+            self._counts["handled" if handled else "duplicates"] += 1
+            self._told(work, Outcome.HANDLED if handled else Outcome.DUPLICATE, start)
+        self._leave(work, len(events))
+        return None
+
+    async def _deliver(self, handling: Handling, events: list[Event[Any]]) -> set[uuid.UUID]:
+        """Handle what is not marked, in one transaction; return the ids of that."""
+        inbox, group, one = self._inbox, self._group, events[0]
+        with ExitStack() as stack:
+            for event in events:
+                stack.enter_context(self._observer.handling(group, event))
+            async with inbox.transaction() as session:
+                if len(events) == 1:
+                    first = await inbox.first_time(session, group, one.event_id)
+                    new = {one.event_id} if first else set()
+                else:
+                    new = await inbox.first_times(
+                        session, group, [event.event_id for event in events]
+                    )
+                if new:
+                    once = {event.event_id: event for event in reversed(events)}
+                    todo = [event for event in events if once[event.event_id] is event]
+                    await handling.handler([e for e in todo if e.event_id in new], session)
+                await self._reach("effect written")
+        await self._reach("effect committed")
+        return new
+
+    async def _failed(self, work: Work, error: Exception) -> float | None:
+        entry = work.entries[0]
+        if entry.deliveries >= self._options.most_deliveries:
+            await self._bury(work, error)
+            return None
+        self._counts["retries"] += 1
+        if entry.deliveries > 1:
+            # A successor goes on counting from there, or from less after an outage.
+            with suppress(RedisError):
+                await self._count(entry)
+        work.entries[0] = replace(entry, deliveries=entry.deliveries + 1)
+        return work.backoff.next()
+
+    async def _bury(self, work: Work, error: Exception) -> None:
+        entry = work.entries[0]
+        letter = DeadLetter(
+            consumer=self._group,
+            stream=entry.stream,
+            entry_id=entry.entry_id,
+            envelope=entry.data or b"",
+            reason=error_reason(error),
+            deliveries=entry.deliveries,
+            event_id=work.events[0].event_id if work.events else None,
+        )
+        buried = await self._inbox.bury(letter)
+        self._outage.over()
+        self._counts["dead" if buried else "duplicates"] += 1
+        if buried:
+            _LOG.error("consumer %s gave up: %r", self._group, letter)
+            self._told(work, Outcome.DEAD, None)
+        self._leave(work, 1)
+
+    def _leave(self, work: Work, count: int) -> None:
+        for entry in work.entries[:count]:
+            self._done(entry)
+        del work.entries[:count], work.events[:count]
+        work.backoff.reset()
+
+    def _told(self, work: Work, outcome: Outcome, start: float | None) -> None:
+        seconds = 0.0 if start is None else time.perf_counter() - start
+        self._observer.settled(self._group, work.handling.channel, outcome, seconds=seconds)
+
+    async def _reach(self, point: str) -> None:
+        if self._point is not None:
+            await self._point(point)
+
+    def _log_failure(self, event: Event[Any], error: Exception, delivery: str) -> None:
+        _LOG.warning(
+            "consumer %s failed on %s %s, %s: %s in %s",
+            self._group,
+            event.type.value,
+            event.event_id,
+            delivery,
+            error_reason(error),
+            error_place(error),
+        )
