@@ -24,7 +24,7 @@ class Sentinels:
         sentinels: The Sentinels.
     """
 
-    def __init__(self, runtime: RuntimeDirectory) -> None:
+    def __init__(self, runtime: RuntimeDirectory, down_after: int) -> None:
         password, self.secret = secrets.token_hex(8), secrets.token_hex(8)
         common = (f"masterauth {password}", "masteruser default", "repl-diskless-sync-delay 0")
         first = RedisNode(runtime, "first", password=password, settings=lambda _node: common)
@@ -45,7 +45,7 @@ class Sentinels:
                     f"sentinel monitor {SERVICE} {LOOPBACK} {first.port} 2",
                     f"sentinel auth-user {SERVICE} default",
                     f"sentinel auth-pass {SERVICE} {password}",
-                    f"sentinel down-after-milliseconds {SERVICE} 400",
+                    f"sentinel down-after-milliseconds {SERVICE} {down_after}",
                     f"sentinel failover-timeout {SERVICE} 3000",
                 ),
             )
@@ -82,10 +82,14 @@ class Sentinels:
 
 
 @contextmanager
-def sentinels() -> Iterator[Sentinels]:
-    """A master, a replica and three Sentinels."""
+def sentinels(*, down_after: int = 400) -> Iterator[Sentinels]:
+    """A master, a replica and three Sentinels.
+
+    Args:
+        down_after: Unit: milliseconds of silence after which the master is replaced.
+    """
     with private_directory() as runtime:
-        group = Sentinels(runtime)
+        group = Sentinels(runtime, down_after)
         group.start()
         yield group
 

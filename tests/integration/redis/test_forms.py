@@ -27,7 +27,8 @@ def place(request: Any) -> Iterator[Place]:
             with redis_servers.one_server() as node:
                 yield Place(url=node.url, servers=[node])
         case "sentinels":
-            with redis_groups.sentinels() as group:
+            # Connections are cut here, and no master shall be replaced for it.
+            with redis_groups.sentinels(down_after=20_000) as group:
                 yield Place(url=group.url, servers=[*group.servers])
         case "cluster":
             with redis_groups.cluster() as group:

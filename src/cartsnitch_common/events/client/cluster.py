@@ -84,7 +84,7 @@ class ClusterClient(RedisCluster):
             async with asyncio.timeout(self._patience):
                 await self._turns.acquire()
         except TimeoutError as error:
-            raise RedisConnectionError("No connection available.") from error
+            raise RedisConnectionError("no connection is free") from error
         try:
             yield
         finally:
@@ -96,7 +96,7 @@ class ClusterClient(RedisCluster):
         with _errors_of_redis():
             node = self.get_node_from_key(name)
         if node is None:
-            raise RedisConnectionError("No node for the key.")
+            raise RedisConnectionError("no node has the key")
         return node
 
     async def refresh(self, lost: ClusterNode | None) -> None:
@@ -219,4 +219,4 @@ def _errors_of_redis() -> Iterator[None]:
     try:
         yield
     except RedisClusterException as error:
-        raise RedisConnectionError("The Cluster cannot serve it.") from error
+        raise RedisConnectionError("the Cluster cannot serve it") from error
