@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.streams import Entry, GroupReader, Pending
 
 _LOG: Final = logging.getLogger(__name__)
-_SHORTEST_LOOK: Final = 0.02
-_LONGEST_LOOK: Final = 0.25
+_SHORTEST_LOOK: Final = 0.01
+_LONGEST_LOOK: Final = 0.1
 """Unit: seconds between two looks at what another consumer has in hand."""
 
 

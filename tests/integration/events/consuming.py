@@ -38,12 +38,21 @@ async def write_effect(event: Event[PricesUpdated], session: AsyncSession) -> No
 
 
 def new_consumer(
-    redis: Redis, sessions: Any, handler: Any = write_effect, **options: Any
+    redis: Redis,
+    sessions: Any,
+    handler: Any = write_effect,
+    fault_point: Any = None,
+    **options: Any,
 ) -> Consumer[AsyncSession]:
     consumer = Consumer(
-        redis, SqlInbox(sessions), group=GROUP, options=ConsumerOptions(**FAST, **options)
+        redis,
+        SqlInbox(sessions),
+        group=GROUP,
+        options=ConsumerOptions(**FAST, **options),
+        fault_point=fault_point,
     )
-    consumer.on(PricesUpdated)(handler)
+    if handler is not None:
+        consumer.on(PricesUpdated)(handler)
     return consumer
 
 
@@ -67,6 +76,22 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 async def effects_of(sessions: Any) -> list[str]:
     async with sessions() as session:
         return [str(found) for found in await session.scalars(text(EFFECTS))]
+
+
+async def effects_by_key(sessions: Any) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    async with sessions() as session:
+        for key, event_id in await session.execute(
+            text("SELECT key, event_id FROM effects ORDER BY n")
+        ):
+            found.setdefault(key, []).append(str(event_id))
+    return found
+
+
+async def until_effects(sessions: Any, count: int, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while len(await effects_of(sessions)) < count:  # noqa: ASYNC110 - a table tells
+            await asyncio.sleep(0.02)
 
 
 EFFECTS = "SELECT event_id FROM effects ORDER BY n"
