@@ -24,6 +24,8 @@ from cartsnitch_common.errors import (
 from cartsnitch_common.values.ids import new_uuid
 from tests.integration.convert.conftest import Filled
 
+pytestmark = pytest.mark.xdist_group("filled")  # one filled database for all of them
+
 DAY = {"year": 2026, "month": 3, "day": 10}
 
 

@@ -14,6 +14,8 @@ from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.errors import TimeLimitError
 from tests.integration.convert.conftest import Filled
 
+pytestmark = pytest.mark.xdist_group("filled")  # one filled database for all of them
+
 PriceHistory = models.PriceHistory
 
 

@@ -21,6 +21,8 @@ from cartsnitch_common.db import models
 from cartsnitch_common.db.engine import async_engine
 from tests.integration.convert.conftest import SIZE, Filled
 
+pytestmark = pytest.mark.xdist_group("filled")  # one filled database for all of them
+
 BY_ORM = 1000
 # asyncpg sends these as infinity, which the tables refuse: there COPY stores more than the ORM.
 AT_THE_ENDS = {
