@@ -16,6 +16,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -173,8 +174,10 @@ class Relay:
             yield engine, redis
 
     async def _run(self, engine: AsyncEngine, redis: RedisClient, stop: asyncio.Event) -> None:
-        redis_outage = Outage(_LOG, "the relay", "Redis")
-        database_outage = Outage(_LOG, "the relay", "the database")
+        redis_outage, database_outage = (
+            Outage(_LOG, "the relay", name, tell=partial(self._observer.outage, "relay", server))
+            for name, server in (("Redis", "redis"), ("the database", "database"))
+        )
         keeper = LogKeeper(self._options.retention)
         told, pause, relayed = 0.0, _SHORTEST_PAUSE, 0
         while not stop.is_set():
@@ -188,13 +191,9 @@ class Relay:
                     relayed = len((await self._relay_batch(engine, redis)).ids)
             except RedisError as error:
                 database_outage.over()
-                if not redis_outage.lasts:
-                    self._observer.outage("relay", "redis")
                 await redis_outage.pause(stop, redis_reason(error))
                 continue
             except _DATABASE_ERRORS as error:
-                if not database_outage.lasts:
-                    self._observer.outage("relay", "database")
                 await database_outage.pause(stop, _database_reason(error))
                 continue
             database_outage.over()

@@ -15,16 +15,18 @@ from cartsnitch_common.events.resp import exchange, pack
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cartsnitch_common.events.client import RedisClient
 
 
+type Command = tuple[bytes, ...]
 type Outcome = list[RedisError | None] | RedisError
 """Of a transaction: an error or None for each of its commands, or why none was run."""
 
 _MULTI: Final = pack(b"MULTI")
 _EXEC: Final = pack(b"EXEC")
+_EMPTY_WORD: Final = b"$0\r\n\r\n"
 
 
 class Pending(NamedTuple):
@@ -66,11 +68,10 @@ async def publish(
     for event in events:
         channels.setdefault(event.event_type, []).append(event)
     oldest = b"%d" % ((time.time() - retention.total_seconds()) * 1000)
-    commands = [_commands(channel, of_one, oldest) for channel, of_one in channels.items()]
     if isinstance(redis, ClusterClient):
-        outcomes = await _transact_in_cluster(redis, commands)
+        outcomes = await _transact_in_cluster(redis, channels, oldest)
     else:
-        outcomes = await _transact_packed(redis, commands)
+        outcomes = await _transact_packed(redis, channels, oldest)
     published = Published([], {})
     for (channel, of_one), outcome in zip(channels.items(), outcomes, strict=True):
         if isinstance(outcome, RedisError):
@@ -85,42 +86,51 @@ async def publish(
     return published
 
 
-def _commands(channel: str, events: Sequence[Pending], oldest: bytes) -> list[tuple[bytes, ...]]:
-    """For each event XADD and PUBLISH; the first one trims what is older."""
-    stream, name = stream_name(channel).encode(), channel.encode()
-    commands: list[tuple[bytes, ...]] = []
-    trim: tuple[bytes, ...] = (b"MINID", b"~", oldest)
-    for event in events:
-        commands.append((b"XADD", stream, *trim, b"*", ENTRY_FIELD, event.envelope))
-        commands.append((b"PUBLISH", name, event.envelope))
-        trim = ()
-    return commands
+def _commands(channel: str, oldest: bytes) -> tuple[Command, Command, Command]:
+    """XADD that also trims what is older, XADD, and PUBLISH; each but for the envelope."""
+    stream = stream_name(channel).encode()
+    return (
+        (b"XADD", stream, b"MINID", b"~", oldest, b"*", ENTRY_FIELD),
+        (b"XADD", stream, b"*", ENTRY_FIELD),
+        (b"PUBLISH", channel.encode()),
+    )
 
 
 async def _transact_packed(
-    redis: Any, transactions: Sequence[Sequence[tuple[bytes, ...]]]
+    redis: Any, channels: Mapping[str, Sequence[Pending]], oldest: bytes
 ) -> list[Outcome]:
     """All in one write."""
     parts: list[bytes] = []
-    for commands in transactions:
-        parts += (_MULTI, *(pack(*command) for command in commands), _EXEC)
+    for channel, events in channels.items():
+        add, add_next, say = (
+            pack(*command, b"").removesuffix(_EMPTY_WORD) for command in _commands(channel, oldest)
+        )
+        parts.append(_MULTI)
+        for event in events:
+            word = b"$%d\r\n%b\r\n" % (len(event.envelope), event.envelope)
+            parts += (add, word, say, word)
+            add = add_next
+        parts.append(_EXEC)
     async with exchange(redis, b"".join(parts)) as replies:
-        return [await replies.transaction(len(commands)) for commands in transactions]
+        return [await replies.transaction(2 * len(events)) for events in channels.values()]
 
 
 async def _transact_in_cluster(
-    redis: ClusterClient, transactions: Sequence[Sequence[tuple[bytes, ...]]]
+    redis: ClusterClient, channels: Mapping[str, Sequence[Pending]], oldest: bytes
 ) -> list[Outcome]:
     """Each on its channel's node; one that is down holds up no other."""
 
-    async def run(commands: Sequence[tuple[bytes, ...]]) -> Outcome:
+    async def run(channel: str, events: Sequence[Pending]) -> Outcome:
+        add, add_next, say = _commands(channel, oldest)
         async with redis.pipeline(transaction=True) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
+            for event in events:
+                pipe.execute_command(*add, event.envelope)
+                pipe.execute_command(*say, event.envelope)
+                add = add_next
             try:
                 replies: list[Any] = await pipe.execute(raise_on_error=False)
             except RedisError as error:
                 return error
         return [reply if isinstance(reply, RedisError) else None for reply in replies]
 
-    return await asyncio.gather(*(run(commands) for commands in transactions))
+    return await asyncio.gather(*(run(*channel) for channel in channels.items()))
