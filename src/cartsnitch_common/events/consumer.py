@@ -18,20 +18,23 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import RedisError
 
 from cartsnitch_common.contract import binding_of
-from cartsnitch_common.errors import SetupError
+from cartsnitch_common.errors import InboxUnavailableError, SetupError
 from cartsnitch_common.events.acks import Acknowledger
-from cartsnitch_common.events.backoff import Outage
+from cartsnitch_common.events.backoff import Outage, rest
 from cartsnitch_common.events.client import require_safe
 from cartsnitch_common.events.delivery import ConsumerOptions, ConsumerStats
 from cartsnitch_common.events.hand import Hand
 from cartsnitch_common.events.lanes import Lanes
 from cartsnitch_common.events.observe import SILENT
 from cartsnitch_common.events.reading import Reading
+from cartsnitch_common.events.replay import Again, Replay, say
 from cartsnitch_common.events.settling import Handling, Settler
 from cartsnitch_common.events.streams import GroupReader
+from cartsnitch_common.events.texts import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import datetime as dt
+    from collections.abc import Awaitable, Callable, Sequence
 
     from google.protobuf.message import Message
 
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.delivery import BatchHandler, FaultPoint, Handler, Inbox
     from cartsnitch_common.events.event import Event
     from cartsnitch_common.events.observe import Observer
+    from cartsnitch_common.events.replay import EventLog, ReplayStats
+    from cartsnitch_common.events.streams import Entry
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -53,6 +58,7 @@ class Consumer[S]:
         *,
         group: str,
         options: ConsumerOptions | None = None,
+        log: EventLog | None = None,
         observer: Observer = SILENT,
         fault_point: FaultPoint | None = None,
     ) -> None:
@@ -63,6 +69,8 @@ class Consumer[S]:
             inbox: The database side.
             group: The consumer group: the service's name.
             options: How it works.
+            log: The log of relayed events. When the group is gone from Redis, what is in it
+                and has no effect is handled before what Redis has.
             observer: Is told what it does.
             fault_point: For tests: called between the steps of an event.
 
@@ -75,6 +83,7 @@ class Consumer[S]:
         self._inbox = inbox
         self._group = group
         self._options = options or ConsumerOptions()
+        self._log = log
         self._observer = observer
         self._point = fault_point
         self._handlings: dict[str, Handling] = {}
@@ -138,18 +147,8 @@ class Consumer[S]:
         )
         hand = Hand(reader.streams)
         acks = Acknowledger(reader, hand, self._point)
-        settler = Settler(
-            self._inbox,
-            group=self._group,
-            options=self._options,
-            counts=self._counts,
-            observer=self._observer,
-            point=self._point,
-            stop=stop,
-            done=acks.add,
-            count=reader.count,
-        )
-        lanes = Lanes(settler.settle, concurrency=self._options.concurrency)
+        settler = self._settler(self._inbox, stop, done=acks.add, count=reader.count)
+        lanes = Lanes(settler.settle, concurrency=self._options.concurrency, stop=stop)
         reading = Reading(
             reader,
             handlings=self._handlings,
@@ -159,6 +158,7 @@ class Consumer[S]:
             options=self._options,
             outage=self._redis_outage(),
             point=self._point,
+            regroup=lambda: self._replay_lost(stop),
         )
         ended = asyncio.Event()
         tasks = [asyncio.create_task(acks.run()), asyncio.create_task(reading.renew(ended))]
@@ -177,6 +177,82 @@ class Consumer[S]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await reader.aclose()
+
+    async def replay(
+        self,
+        log: EventLog,
+        *,
+        since_time: dt.datetime | None = None,
+        since_id: int = 0,
+        again: str | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> ReplayStats:
+        """Handle events of the log, with the handlers of this consumer; Redis takes no part.
+
+        What is done is left alone. Several processes may replay, and the consumer may
+        run meanwhile: each effect is made once.
+
+        Args:
+            log: The log, such as ``replay_log.SqlEventLog``.
+            since_time: Begin with what was relayed then; by default with all that is kept.
+            since_id: Begin behind this id of the log.
+            again: Repeat effects that are there already, each once more under this name,
+                such as ``2026-03-10``. The handlers must be made for that.
+            stop: Ends it early, when the events under way are done.
+
+        Raises:
+            SetupError: There is no handler.
+            InboxUnavailableError: The log's database cannot be used now.
+        """
+        if not self._handlings:
+            raise SetupError(f"consumer {self._group} has no handler")
+        stop = stop or asyncio.Event()
+        inbox: Inbox[S] = self._inbox
+        if again is not None:
+            _LOG.warning("consumer %s repeats effects, as %s", self._group, one_line(again))
+            inbox = Again(inbox, again)
+        replay = Replay(inbox, self._handlings, group=self._group, options=self._options, stop=stop)
+        stats = await replay.run(
+            log,
+            lambda done: self._settler(inbox, stop, done=done, count=_uncounted),
+            since_time=since_time,
+            since_id=since_id,
+        )
+        say(self._group, stats)
+        return stats
+
+    async def _replay_lost(self, stop: asyncio.Event) -> None:
+        """Bring back what Redis had when it lost the group, before what it has now."""
+        if self._log is None:
+            return
+        while not stop.is_set():
+            try:
+                await self.replay(self._log, stop=stop)
+            except InboxUnavailableError as error:
+                _LOG.warning("consumer %s cannot read the log: %s", self._group, error.reason)
+                await rest(stop, 1.0)
+            else:
+                return
+
+    def _settler(
+        self,
+        inbox: Inbox[S],
+        stop: asyncio.Event,
+        *,
+        done: Callable[[Entry], None],
+        count: Callable[[Entry], Awaitable[None]],
+    ) -> Settler[S]:
+        return Settler(
+            inbox,
+            group=self._group,
+            options=self._options,
+            counts=self._counts,
+            observer=self._observer,
+            point=self._point,
+            stop=stop,
+            done=done,
+            count=count,
+        )
 
     async def _release(self, reader: GroupReader, hand: Hand) -> None:
         """Leave what was not begun to the others, who need not wait for it."""
@@ -199,3 +275,7 @@ class Consumer[S]:
         self._handlings[binding.stream] = Handling(
             kind=kind, channel=binding.channel, handler=handler, together=together
         )
+
+
+async def _uncounted(_entry: Entry) -> None:
+    """A delivery out of the log, of which Redis knows nothing."""

@@ -140,6 +140,13 @@ class Inbox[S](Protocol):
     ) -> set[uuid.UUID]:
         """Mark several; return those that were not marked before."""
 
+    async def marked(self, consumer: str, event_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+        """Those that are marked, read in a transaction of its own.
+
+        Raises:
+            InboxUnavailableError: The database cannot be reached.
+        """
+
     async def bury(self, letter: DeadLetter) -> bool:
         """Record a dead letter, and its event as handled, in a transaction of its own.
 

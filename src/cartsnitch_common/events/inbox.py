@@ -113,6 +113,14 @@ class SqlInbox:
         marks = {"consumer": consumer, "event_ids": [*event_ids]}
         return set(await session.scalars(_mark_all(), marks))
 
+    async def marked(self, consumer: str, event_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+        """See ``delivery.Inbox``."""
+        statement = select(InboxEvent.event_id).where(
+            InboxEvent.consumer == consumer, InboxEvent.event_id.in_(event_ids)
+        )
+        async with self.transaction() as session:
+            return set(await session.scalars(statement))
+
     async def bury(self, letter: DeadLetter) -> bool:
         """See ``delivery.Inbox``."""
         async with self.transaction() as session:

@@ -21,18 +21,26 @@ class Lanes[T]:
     it holds up what stands behind it in its own queue, and nothing else.
     """
 
-    def __init__(self, work: Callable[[T], Awaitable[float | None]], *, concurrency: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[T], Awaitable[float | None]],
+        *,
+        concurrency: int,
+        stop: asyncio.Event,
+    ) -> None:
         """Start the workers.
 
         Args:
             work: Works on an item. It returns None when that is done with, or how many
                 seconds to wait before it is called with it again.
             concurrency: How many items are worked on at once.
+            stop: Once it is set, no item is begun.
         """
         self._work = work
         self._numbers = count()
         self._queues: dict[str, deque[tuple[int, T]]] = {}
         self._ready: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
+        self._stop = stop
         self._closing = False
         self._workers = [asyncio.create_task(self._run()) for _ in range(concurrency)]
         self._watched = [*self._workers]
@@ -80,7 +88,7 @@ class Lanes[T]:
     async def _run(self) -> None:
         while True:
             _, key = await self._ready.get()
-            if self._closing:
+            if self._closing or self._stop.is_set():
                 return
             await self._step(key)
 

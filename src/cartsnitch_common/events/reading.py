@@ -22,7 +22,7 @@ from cartsnitch_common.events.client import redis_reason
 from cartsnitch_common.events.streams import PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from cartsnitch_common.events.delivery import ConsumerOptions, FaultPoint
     from cartsnitch_common.events.hand import Hand
@@ -50,6 +50,7 @@ class Reading:
         options: ConsumerOptions,
         outage: Outage,
         point: FaultPoint | None,
+        regroup: Callable[[], Awaitable[None]],
     ) -> None:
         """Describe it.
 
@@ -62,6 +63,7 @@ class Reading:
             options: How the consumer works.
             outage: Redis's.
             point: The fault points.
+            regroup: Called when the group was missing on a stream, and is made.
         """
         self._reader = reader
         self._handlings = handlings
@@ -71,16 +73,21 @@ class Reading:
         self._options = options
         self._outage = outage
         self._point = point
+        self._regroup = regroup
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until stopped, through outages of Redis."""
-        recovering, look_time = True, 0.0
+        recovering, regrouped, look_time = True, False, 0.0
         clock = asyncio.get_running_loop().time
         while not stop.is_set():
             self._lanes.check()
             try:
                 if recovering:
-                    await self._reader.create_groups()
+                    if await self._reader.create_groups():
+                        regrouped = True
+                    if regrouped:
+                        await self._regroup()
+                        regrouped = False
                 if recovering or clock() >= look_time:
                     for stream in self._reader.streams:
                         await self._look(stream, stop)

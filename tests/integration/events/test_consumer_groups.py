@@ -64,7 +64,8 @@ async def test_a_consumer_waits_for_what_another_has_in_hand(redis: Redis, effec
     second = new_consumer(redis, effects, name="b")
     async with running(first) as stop:
         await begun.wait()
-        stop.set()  # it reads nothing more
+        stop.set()
+        await asyncio.sleep(0.3)  # it reads nothing more
         sent.append(await add(redis))
         async with running(second):
             await asyncio.sleep(0.5)

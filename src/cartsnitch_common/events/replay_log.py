@@ -1,0 +1,47 @@
+"""The log of relayed events in PostgreSQL, as a replay reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cartsnitch_common.errors import DatabaseUnavailableError, InboxUnavailableError
+from cartsnitch_common.events.event_log import read_log
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+    from cartsnitch_common.events.event_log import Logged
+
+_PAGE = 500
+
+
+class SqlEventLog:
+    """The table ``event_log``; the sessions' user must have the right to read it."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        """Take the maker of the sessions."""
+        self._sessions = sessions
+
+    async def read(
+        self, event_types: Sequence[str], *, since_time: dt.datetime | None, since_id: int
+    ) -> AsyncIterator[Sequence[Logged]]:
+        """See ``replay.EventLog``."""
+        while True:
+            try:
+                async with self._sessions() as session:  # one for each page: see read_log
+                    page = await read_log(
+                        session,
+                        event_types=event_types,
+                        since_time=since_time,
+                        since_id=since_id,
+                        batch=_PAGE,
+                    )
+            except DatabaseUnavailableError as error:
+                raise InboxUnavailableError(error.reason or "another database") from error
+            if not page:
+                return
+            yield page
+            since_id = page[-1].id
