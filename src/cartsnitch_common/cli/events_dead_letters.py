@@ -57,9 +57,9 @@ def list_(
     if as_json:
         typer.echo(json.dumps({"total": total, "dead_letters": facts}))
         return
-    columns = ("id", "failed_at", "consumer", "event_type", "key", "deliveries", "reason")
+    columns = ("id", "failed_at", "consumer", "event_type", "reason")
     rows = [[_cell(row[name]) for name in columns] for row in facts]
-    print_table(f"{len(rows)} of {total} dead letters", columns, rows, right=["deliveries"])
+    print_table(f"{len(rows)} of {total} dead letters", columns, rows, whole=["id"])
 
 
 @app.command()

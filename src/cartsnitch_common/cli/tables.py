@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import Progress
@@ -15,6 +15,9 @@ from cartsnitch_common.values.texts import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+_FILE_WIDTH: Final = 160
+"""Unit: characters of a line that goes to a file or a pipe."""
+
 
 def print_table(
     title: str,
@@ -22,6 +25,7 @@ def print_table(
     rows: Iterable[Iterable[object]],
     *,
     right: Iterable[str] = (),
+    whole: Iterable[str] = (),
 ) -> None:
     """Print a table. Cells are folded, not cut: on a narrow screen nothing is lost.
 
@@ -30,13 +34,22 @@ def print_table(
         columns: Their names.
         rows: A value for each column; printed as plain text, whatever it holds.
         right: The columns that are aligned to the right.
+        whole: The columns that are never folded, so that they can be copied.
     """
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column in whole,
+        )
     for row in rows:
         table.add_row(*(Text(one_line(str(cell))) for cell in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
+    console.print(table)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from httpx import AsyncClient
 from redis.asyncio import Redis
 from sqlalchemy import func, select
 
@@ -72,6 +73,22 @@ async def test_the_relay_runs_until_it_is_told_to_stop(
     assert await redis.xlen("{cartsnitch.prices.updated}:stream") == 1
 
 
+async def test_a_relay_serves_its_metrics(urls: dict[str, str], sessions: Any) -> None:
+    """With a port `cartsnitch events relay` serves what it relayed, to this machine alone."""
+    async with command("relay", "--metrics-port", "0", **urls) as process:
+        address = (await line(process.stderr)).removeprefix("metrics on ").strip()
+        assert address.startswith("http://127.0.0.1:")
+        assert "relaying" in await line(process.stderr)
+        async with sessions.begin() as session:
+            await enqueue(session, prices(), service="receiptwitness", key="k")
+        async with asyncio.timeout(10), AsyncClient() as http:
+            relayed = "cartsnitch_events_relayed_total 1.0"
+            while relayed not in (await http.get(address)).text:  # noqa: ASYNC110 - it is polled
+                await asyncio.sleep(0.05)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
 async def test_tail_prints_events_as_lines_of_json(urls: dict[str, str], redis: Redis) -> None:
     """`cartsnitch events tail` prints the JSON form, one event a line, of the asked channels."""
     arguments = ("--channel", "cartsnitch.prices.updated", "--count", "2")
@@ -96,6 +113,7 @@ async def test_tail_ends_when_it_is_told_to(urls: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "changes", "said"),
     [
+        ("relay --metrics-port 1 --metrics-host 192.0.2.1", {}, "error: --metrics-port: "),
         ("relay", {"redis_url": None}, "error: CARTSNITCH_REDIS_URL: is not set"),
         ("relay", {"redis_url": "redis://:hunter2@127.0.0.1:1/0"}, "nobody listens there"),
         ("relay", {"database_url": None}, "error: CARTSNITCH_DATABASE_URL: is not set"),
@@ -106,7 +124,7 @@ async def test_a_wrong_setting_is_one_line(
     urls: dict[str, str], arguments: str, changes: dict[str, str | None], said: str
 ) -> None:
     """A setting that is wrong ends the command with 3, one line and no secret."""
-    async with command(arguments, **(urls | changes)) as process:
+    async with command(*arguments.split(), **(urls | changes)) as process:
         _, errors = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 3
     text = errors.decode()
