@@ -18,7 +18,7 @@ from cartsnitch_common.contract import find_binding, from_json, violations
 from cartsnitch_common.errors import EventTooLargeError, InputError, SettingError
 from cartsnitch_common.events.envelope import MAX_SIZE
 from cartsnitch_common.events.outbox import enqueue
-from cartsnitch_common.events.pubsub import publish as publish_now
+from cartsnitch_common.events.publishing import publish as publish_now
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

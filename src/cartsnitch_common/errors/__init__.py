@@ -27,6 +27,8 @@ from cartsnitch_common.errors.database import (
 )
 from cartsnitch_common.errors.events import (
     EventError,
+    EventInDoubtError,
+    EventsNotPublishedError,
     EventTooLargeError,
     InboxUnavailableError,
     MalformedEnvelopeError,
@@ -69,7 +71,9 @@ __all__ = [
     "DecryptionError",
     "EmbeddedServerError",
     "EventError",
+    "EventInDoubtError",
     "EventTooLargeError",
+    "EventsNotPublishedError",
     "InboxUnavailableError",
     "InputError",
     "InvalidFieldError",

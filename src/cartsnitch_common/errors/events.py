@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cartsnitch_common.errors.root import CartsnitchError
+from cartsnitch_common.errors.setup import ServerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class EventError(CartsnitchError):
@@ -51,6 +57,34 @@ class NotAPublisherError(EventError):
         super().__init__(f"{service} may not publish {event_type}, only {', '.join(publishers)}")
         self.service = service
         self.event_type = event_type
+
+
+class EventInDoubtError(EventError, ServerUnavailableError):
+    """redis broke off before it answered: the event may have been published, or not.
+
+    It was sent once and is not sent again. A publisher that sends it anew makes another
+    event of it; only the outbox's events keep their id.
+    """
+
+
+class EventsNotPublishedError(EventError, ServerUnavailableError):
+    """some events of a batch were not published, or perhaps; the others were.
+
+    Attributes:
+        failures: Why, by the event's place in the batch, from 0; an
+            ``EventInDoubtError`` for one that may have been published.
+        event_ids: The ids of all events of the batch, in its order.
+    """
+
+    def __init__(
+        self, failures: Mapping[int, ServerUnavailableError], event_ids: list[str]
+    ) -> None:
+        first = min(failures)
+        count = f"{len(failures)} of {len(event_ids)} events were not published"
+        reason = f"{count}, the first at place {first}: {failures[first].reason}"
+        super().__init__(failures[first].setting, reason)
+        self.failures = failures
+        self.event_ids = event_ids
 
 
 class InboxUnavailableError(EventError):

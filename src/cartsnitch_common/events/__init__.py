@@ -14,6 +14,7 @@ from cartsnitch_common.events.client import (
     check_redis_sync,
     sync_redis,
 )
+from cartsnitch_common.events.coalescing import CoalescingPublisher
 from cartsnitch_common.events.consumer import Consumer
 from cartsnitch_common.events.delivery import ConsumerOptions, ConsumerStats, DeadLetter, Inbox
 from cartsnitch_common.events.envelope import (
@@ -26,15 +27,11 @@ from cartsnitch_common.events.envelope import (
     wrap,
 )
 from cartsnitch_common.events.event import Event, event_from
-from cartsnitch_common.events.pubsub import (
-    Subscription,
-    SubscriptionStats,
-    publish,
-    publish_sync,
-    subscribe,
-)
+from cartsnitch_common.events.publishing import publish, publish_all, publish_sync
+from cartsnitch_common.events.pubsub import Subscription, SubscriptionStats, subscribe
 
 __all__ = [
+    "CoalescingPublisher",
     "Consumer",
     "ConsumerOptions",
     "ConsumerStats",
@@ -53,6 +50,7 @@ __all__ = [
     "from_json",
     "payload_of",
     "publish",
+    "publish_all",
     "publish_sync",
     "subscribe",
     "sync_redis",

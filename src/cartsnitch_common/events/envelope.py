@@ -30,7 +30,7 @@ from cartsnitch_common.errors import (
 from cartsnitch_common.events import json_form
 from cartsnitch_common.events.texts import one_line
 from cartsnitch_common.events.tracing import current_traceparent
-from cartsnitch_common.values.ids import new_uuid_text
+from cartsnitch_common.values.ids import new_uuid
 
 if TYPE_CHECKING:
     import uuid
@@ -90,7 +90,7 @@ def wrap(
     causation_id, timestamp = context.get("causation_id"), context.get("timestamp")
     try:
         envelope = Envelope(
-            event_id=str(context.get("event_id") or new_uuid_text()),
+            event_id=str(context.get("event_id") or new_uuid()),
             event_type=binding.event_type,
             timestamp=now() if timestamp is None else to_timestamp(timestamp),
             service=str(service),

@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -22,7 +22,7 @@ from cartsnitch_common.contract import binding_of
 from cartsnitch_common.errors import EventError, MalformedEnvelopeError, UnknownEventTypeError
 from cartsnitch_common.events.backoff import Outage
 from cartsnitch_common.events.client import redis_errors, redis_reason
-from cartsnitch_common.events.envelope import decode, encode, wrap
+from cartsnitch_common.events.envelope import decode
 from cartsnitch_common.events.event import Event, event_from
 from cartsnitch_common.events.texts import error_reason
 
@@ -32,66 +32,13 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from cartsnitch.event.v1 import Envelope
-    from cartsnitch_common.constants import Service
-    from cartsnitch_common.events.client import RedisClient, SyncRedisClient
-    from cartsnitch_common.events.envelope import EventContext
+    from cartsnitch_common.events.client import RedisClient
 
 _LOG: Final = logging.getLogger(__name__)
 _QUIET: Final = 10.0
 """Unit: seconds without a message after which the connection is tried with a PING."""
 _PATIENCE: Final = 10.0
 """Unit: seconds that Redis may take to answer that PING, or to confirm a channel."""
-
-
-async def publish(
-    redis: RedisClient,
-    payload: Message,
-    *,
-    service: Service | str,
-    key: str,
-    **context: Unpack[EventContext],
-) -> Envelope:
-    """Publish an event to whoever listens now; nothing is kept, no stream is written.
-
-    Use ``outbox.enqueue`` for an event that must arrive or that tells of rows: it
-    is published when the rows are committed, and only then.
-
-    Args:
-        redis: A client of ``async_redis``.
-        payload: The payload, and so the channel.
-        service: The publisher; one that the contract allows this event.
-        key: What the event is about.
-        **context: See ``EventContext``.
-
-    Returns:
-        The envelope that was published.
-
-    Raises:
-        EventError: The event is refused; see ``wrap``.
-        InvalidFieldError: A rule of the contract is broken.
-        ServerUnavailableError: Redis did not answer; the event may be out or not.
-    """
-    envelope = wrap(payload, service=service, key=key, **context)
-    data = encode(envelope)
-    with redis_errors():
-        await redis.publish(envelope.event_type, data)
-    return envelope
-
-
-def publish_sync(
-    redis: SyncRedisClient,
-    payload: Message,
-    *,
-    service: Service | str,
-    key: str,
-    **context: Unpack[EventContext],
-) -> Envelope:
-    """``publish`` for code without asyncio, with a client of ``sync_redis``."""
-    envelope = wrap(payload, service=service, key=key, **context)
-    data = encode(envelope)
-    with redis_errors():
-        redis.publish(envelope.event_type, data)
-    return envelope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

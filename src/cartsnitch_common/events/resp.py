@@ -26,11 +26,19 @@ class AnswerLostError(RedisConnectionError):
     """The commands were sent, and the connection broke before every reply was read."""
 
 
-def pack(*words: bytes) -> bytes:
-    """A command as Redis reads it."""
-    parts = [b"*%d\r\n" % len(words)]
-    parts += (b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-    return b"".join(parts)
+def pack(*words: bytes, more: int = 0) -> bytes:
+    """A command as Redis reads it.
+
+    Args:
+        *words: Its name and its arguments.
+        more: How many words follow that are not packed yet; see ``pack_word``.
+    """
+    return b"*%d\r\n" % (len(words) + more) + b"".join(map(pack_word, words))
+
+
+def pack_word(word: bytes) -> bytes:
+    """One word of a command, for those whose beginning is packed already."""
+    return b"$%d\r\n%b\r\n" % (len(word), word)
 
 
 @asynccontextmanager
@@ -49,9 +57,11 @@ async def exchange(redis: Redis, commands: bytes) -> AsyncIterator[Replies]:
     pool: Any = redis.connection_pool  # half of it is not annotated
     connection: Any = await pool.get_connection()
     try:
-        await connection.send_packed_command(commands)
         async with asyncio.timeout(connection.socket_timeout):
             replies = Replies(connection)
+            writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001 - as the reader
+            writer.write(commands)
+            await writer.drain()
             yield replies
         replies.require_end()
         if replies.read_only:

@@ -17,11 +17,12 @@ from cartsnitch.event.v1 import Envelope
 from cartsnitch_common.contract import binding_of
 from cartsnitch_common.contract.accepting import acceptance, text_acceptance
 from cartsnitch_common.contract.scalars import now
+from cartsnitch_common.errors import CartsnitchError
 from cartsnitch_common.events.envelope import MAX_SIZE, encode, require_fast_protobuf, wrap
-from cartsnitch_common.values.ids import new_uuid_text
+from cartsnitch_common.values.ids import new_uuid_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
 
@@ -56,15 +57,38 @@ def seal(
         EventError: The event is refused; see ``wrap``.
         InvalidFieldError: A rule of the contract is broken.
     """
-    if not context:
-        sealed = _seal(payload, service, key)
-        if sealed is not None:
-            return sealed
-    envelope = wrap(payload, service=service, key=key, **context)
-    return Sealed(envelope.event_id, envelope.event_type, encode(envelope))
+    (sealed,) = seal_all([(payload, key)], service, context)
+    return sealed
 
 
-def _seal(payload: Message, service: Service | str, key: str) -> Sealed | None:
+def seal_all(
+    events: Sequence[tuple[Message, str]], service: Service | str, context: EventContext
+) -> list[Sealed]:
+    """``seal`` for several events of one service, which were published at one time.
+
+    Raises:
+        EventError: An event is refused; see ``wrap``. A note says at which place.
+        InvalidFieldError: A rule of the contract is broken; the same.
+    """
+    time = now().SerializeToString()
+    sealed: list[Sealed] = []
+    for (payload, key), event_id in zip(events, new_uuid_texts(len(events)), strict=True):
+        data = None if context else _fast(payload, service, key, event_id, time)
+        if data is not None:
+            sealed.append(data)
+            continue
+        try:
+            envelope = wrap(payload, service=service, key=key, **context)
+            sealed.append(Sealed(envelope.event_id, envelope.event_type, encode(envelope)))
+        except CartsnitchError as error:
+            error.add_note(f"event {len(sealed)} of {len(events)}; none of them is published")
+            raise
+    return sealed
+
+
+def _fast(
+    payload: Message, service: Service | str, key: str, event_id: str, time: bytes
+) -> Sealed | None:
     """The event, if it surely keeps every rule."""
     kind: Any = type(payload)
     head = _head(kind, service)
@@ -77,26 +101,23 @@ def _seal(payload: Message, service: Service | str, key: str) -> Sealed | None:
         name = key.encode()
     except UnicodeEncodeError:
         return None
-    event_id, time = new_uuid_text(), now().SerializeToString()
-    data = b"".join(
-        (
-            _ID,
-            event_id.encode(),
-            head.event_type,
-            _TIME,
-            _size(len(time)),
-            time,
-            head.service,
-            _KEY,
-            _size(len(name)),
-            name,
-            head.version,
-            head.payload,
-            _size(len(body)),
-            body,
-        )
+    parts = (
+        _ID,
+        event_id.encode(),
+        head.event_type,
+        _TIME,
+        _size(len(time)),
+        time,
+        head.service,
+        _KEY,
+        _size(len(name)),
+        name,
+        head.version,
+        head.payload,
+        _size(len(body)),
+        body,
     )
-    return Sealed(event_id, head.channel, data)
+    return Sealed(event_id, head.channel, b"".join(parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +168,6 @@ def _size(number: int) -> bytes:
     return bytes(digits)
 
 
-_ID: Final = _tag("event_id") + _size(len(new_uuid_text()))
+_ID: Final = _tag("event_id") + _size(36)
 _TIME: Final = _tag("timestamp")
 _KEY: Final = _tag("key")

@@ -10,7 +10,8 @@ from typing import Final
 
 _LOCK: Final = threading.Lock()
 _COUNTER_BITS: Final = 42
-_last: list[int] = [0, 0]  # milliseconds and counter of the newest UUID
+_LOW_MASK: Final = (1 << (_COUNTER_BITS - 12)) - 1  # what stands behind the variant
+_last: list[int] = [0]  # milliseconds and counter of the newest UUID
 
 
 def new_uuid() -> uuid.UUID:
@@ -20,32 +21,39 @@ def new_uuid() -> uuid.UUID:
     42-bit counter below them keeps the order within a millisecond, which is how
     the lines of a receipt keep theirs. Source: RFC 9562, section 6.2, method 1.
     """
-    high, low = _draw()
-    return uuid.UUID(int=(high >> 12) << 80 | 7 << 76 | (high & 0xFFF) << 64 | low)
+    first = _draw(1)
+    high, low = first >> (_COUNTER_BITS - 12), first & _LOW_MASK
+    value = (high >> 12) << 80 | 7 << 76 | (high & 0xFFF) << 64
+    return uuid.UUID(int=value | 0b10 << 62 | low << 32 | int.from_bytes(os.urandom(4)))
 
 
-def new_uuid_text() -> str:
-    """``new_uuid`` in its canonical text, for who needs no object."""
-    high, low = _draw()
-    first, last = f"{high:015x}", f"{low:016x}"
-    return f"{first[:8]}-{first[8:12]}-7{first[12:]}-{last[:4]}-{last[4:]}"
+def new_uuid_texts(count: int) -> list[str]:
+    """So many of ``new_uuid``, ascending, in their canonical text."""
+    first, tails = _draw(count), os.urandom(4 * count).hex()
+    texts = []
+    for place in range(count):
+        number = first + place
+        high = f"{number >> (_COUNTER_BITS - 12):015x}"
+        low = f"{0b10 << 30 | number & _LOW_MASK:08x}"
+        tail = tails[8 * place : 8 * place + 8]
+        texts.append(f"{high[:8]}-{high[8:12]}-7{high[12:]}-{low[:4]}-{low[4:]}{tail}")
+    return texts
 
 
-def _draw() -> tuple[int, int]:
-    """The 60 bits of an id above its version and below it, and the 64 bits from its variant on."""
-    now = time.time_ns() // 1_000_000
-    random = os.urandom(10)
+def _draw(count: int) -> int:
+    """So many numbers in a row that nobody had before; the first of them.
+
+    The upper 48 bits are milliseconds, the lower 42 the counter.
+    """
+    now = (time.time_ns() // 1_000_000) << _COUNTER_BITS
     with _LOCK:
         if now > _last[0]:
-            # The counter's top bit starts at 0, which leaves room for 2^41 steps.
-            _last[:] = now, int.from_bytes(random[:6]) & ((1 << (_COUNTER_BITS - 1)) - 1)
-        else:
-            _last[1] += 1
-            if _last[1] >> _COUNTER_BITS:
-                _last[:] = _last[0] + 1, 0
-        milliseconds, counter = _last
-    high = (milliseconds & ((1 << 48) - 1)) << 12 | counter >> 30
-    return high, 0b10 << 62 | (counter & ((1 << 30) - 1)) << 32 | int.from_bytes(random[6:])
+            # The counter's top bit starts at 0, which leaves room for 2^41 steps; a step
+            # beyond would be the next millisecond's.
+            _last[0] = now | int.from_bytes(os.urandom(6)) & ((1 << (_COUNTER_BITS - 1)) - 1)
+        first = _last[0] + 1
+        _last[0] += count
+    return first
 
 
 def parse_uuid(text: str) -> uuid.UUID:

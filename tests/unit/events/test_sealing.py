@@ -17,7 +17,7 @@ from cartsnitch_common.errors import (
 )
 from cartsnitch_common.events import decode, encode, wrap
 from cartsnitch_common.events.envelope import MAX_SIZE
-from cartsnitch_common.events.sealing import _FIELDS, _seal, seal
+from cartsnitch_common.events.sealing import _FIELDS, _fast, seal, seal_all
 from tests.event_payloads import PRODUCT, all_payloads, prices, publisher_of
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ def test_the_bytes_are_those_of_the_envelope(payload: Message, key: str) -> None
     """What is sealed is, to the byte, what protobuf writes of the envelope that wrap makes."""
     service = publisher_of(payload)
     before = dt.datetime.now(dt.UTC)
-    fast = _seal(payload, service, key)
+    fast = seal(payload, service=service, key=key)
     after = dt.datetime.now(dt.UTC)
-    assert fast is not None
     envelope = decode(fast.data)
     assert encode(envelope) == fast.data
     assert (envelope.event_id, envelope.event_type) == (fast.event_id, fast.event_type)
@@ -96,6 +95,14 @@ def test_whatever_is_wrong_is_refused_as_wrap_does(
     assert str(refused.value) == str(wrapped.value)
 
 
+def test_the_first_wrong_event_of_several_is_named() -> None:
+    """Whoever publishes many learns which one is wrong, and with which words."""
+    events = [(payload, "k") for payload in (prices(), prices(2), prices(0), prices(0))]
+    with pytest.raises(InvalidFieldError, match="observations") as refused:
+        seal_all(events, "stickershock", {})
+    assert refused.value.__notes__ == ["event 2 of 4; none of them is published"]
+
+
 def test_an_event_that_no_channel_carries_is_refused() -> None:
     """The limit of 256 KiB holds for the envelope, whichever way it is written."""
     payload = prices(1)
@@ -125,4 +132,4 @@ def test_a_rule_that_is_not_known_leaves_it_to_wrap() -> None:
     """Every event of the contract has the fast way, or this fails first."""
     for payload in PAYLOADS:
         for service in binding_of(payload).publishers:
-            assert _seal(payload, service, "k") is not None
+            assert _fast(payload, service, "k", PRODUCT, b"") is not None

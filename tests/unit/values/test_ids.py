@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cartsnitch_common.values.ids import new_uuid, new_uuid_text, parse_uuid
+from cartsnitch_common.values.ids import new_uuid, new_uuid_texts, parse_uuid
 
 
 def test_ids_of_a_process_ascend() -> None:
@@ -14,12 +14,14 @@ def test_ids_of_a_process_ascend() -> None:
     assert ids == sorted(set(ids))
 
 
-def test_an_id_made_as_text_is_the_same_kind_of_id() -> None:
+def test_ids_made_as_texts_are_the_same_kind_of_ids() -> None:
     """Texts and objects come from one row of ascending ids, and a text is canonical."""
-    first, text, last = new_uuid(), new_uuid_text(), new_uuid()
-    assert str(parse_uuid(text)) == text
-    assert first < parse_uuid(text) < last
-    assert (parse_uuid(text).version, parse_uuid(text).variant) == (7, "specified in RFC 4122")
+    before, texts, after = new_uuid(), new_uuid_texts(1000), new_uuid()
+    made = [parse_uuid(text) for text in texts]
+    assert [str(one) for one in made] == texts
+    assert [before, *made, after] == sorted({before, *made, after})
+    assert {(one.version, one.variant) for one in made} == {(7, "specified in RFC 4122")}
+    assert new_uuid_texts(0) == []
 
 
 def test_ids_are_version_7_of_now() -> None:

@@ -1,0 +1,149 @@
+"""Sealed events to Redis: sent once, with the outcome of each."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from redis.exceptions import RedisError, ResponseError
+
+from cartsnitch_common.errors import EventInDoubtError, ServerUnavailableError
+from cartsnitch_common.events.client import ClusterClient, redis_reason
+from cartsnitch_common.events.client.cluster import SyncClusterClient
+from cartsnitch_common.events.client.failures import SETTING
+from cartsnitch_common.events.resp import AnswerLostError, exchange, pack, pack_word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cartsnitch_common.events.client import RedisClient, SyncRedisClient
+    from cartsnitch_common.events.sealing import Sealed
+
+    type Outcome = ServerUnavailableError | None
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""The most envelopes of one write together, so that it is sent well within the timeout."""
+
+
+async def send(redis: RedisClient, events: Sequence[Sealed]) -> list[Outcome]:
+    """Publish events in their order, each once.
+
+    Returns:
+        For each event None, or why it is not published; an ``EventInDoubtError`` if
+        it may be.
+    """
+    write = _write_to_cluster if isinstance(redis, ClusterClient) else _write
+    outcomes: list[Outcome] = []
+    for some in _writes(events):
+        outcomes += await write(redis, some)
+    return outcomes
+
+
+def send_sync(redis: SyncRedisClient, event: Sealed) -> Outcome:
+    """``send`` of one event, for code without asyncio."""
+    if isinstance(redis, SyncClusterClient):
+        return _send_sync_to_cluster(redis, event)
+    pool: Any = cast("Any", redis).connection_pool
+    try:
+        connection = pool.get_connection()
+    except (RedisError, OSError) as error:
+        return _failure(error)
+    try:
+        connection.send_packed_command([_publish(event)])
+        connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return _failure(error)
+    except BaseException as error:
+        connection.disconnect()
+        if isinstance(error, (RedisError, OSError)):
+            return _failure(error, EventInDoubtError)
+        raise
+    finally:
+        pool.release(connection)
+    return None
+
+
+def _send_sync_to_cluster(redis: SyncRedisClient, event: Sealed) -> Outcome:
+    try:
+        redis.publish(event.event_type, event.data)
+    except ResponseError as error:
+        return _failure(error)
+    except (RedisError, OSError) as error:
+        return _failure(error, EventInDoubtError)
+    return None
+
+
+def _writes(events: Sequence[Sealed]) -> list[Sequence[Sealed]]:
+    """The events in parts that are small enough for one write."""
+    writes, start, size = [], 0, 0
+    for place, event in enumerate(events):
+        size += len(event.data)
+        if size > MOST_BYTES and place > start:
+            writes.append(events[start:place])
+            start, size = place, len(event.data)
+    writes.append(events[start:])
+    return [some for some in writes if some]
+
+
+async def _write(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
+    """One write to the server."""
+    commands = b"".join([_publish(event) for event in events])
+    try:
+        async with exchange(redis, commands) as replies:
+            refusals = await replies.read(len(events))
+    except AnswerLostError as error:
+        return [_failure(error, EventInDoubtError) for _ in events]
+    except (RedisError, OSError) as error:
+        return [_failure(error) for _ in events]
+    return [None if refusal is None else _failure(refusal) for refusal in refusals]
+
+
+async def _write_to_cluster(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
+    """One transaction for each channel, on its node; one that is down holds up no other.
+
+    redis-py's plain pipeline of a Cluster repeats what it has sent.
+    """
+    channels: dict[str, list[int]] = {}
+    for place, event in enumerate(events):
+        channels.setdefault(event.event_type, []).append(place)
+    outcomes: list[Outcome] = [None] * len(events)
+
+    async def write(places: list[int]) -> None:
+        async with redis.pipeline(transaction=True) as pipe:
+            for place in places:
+                pipe.publish(events[place].event_type, events[place].data)
+            try:
+                replies = await pipe.execute(raise_on_error=False)
+            except ResponseError as error:
+                replies = [error] * len(places)
+            except (RedisError, OSError) as error:
+                for place in places:
+                    outcomes[place] = _failure(error, EventInDoubtError)
+                return
+        for place, reply in zip(places, replies, strict=True):
+            if isinstance(reply, Exception):
+                outcomes[place] = _failure(reply)
+
+    await asyncio.gather(*map(write, channels.values()))
+    return outcomes
+
+
+def _publish(event: Sealed) -> bytes:
+    return _publish_on(event.event_type) + pack_word(event.data)
+
+
+@cache
+def _publish_on(channel: str) -> bytes:
+    return pack(b"PUBLISH", channel.encode(), more=1)
+
+
+def _failure(
+    error: BaseException, kind: type[ServerUnavailableError] = ServerUnavailableError
+) -> ServerUnavailableError:
+    reason = redis_reason(error)
+    if kind is EventInDoubtError:
+        reason = f"the event may have been published: {reason}"
+    failure = kind(SETTING, reason)
+    failure.__cause__ = error
+    return failure
