@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Interval, bindparam, text
+from sqlalchemy.exc import DBAPIError
 
+from cartsnitch_common.db.failures import sqlstate_of
 from cartsnitch_common.errors import DatabaseError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -126,10 +128,10 @@ class LogKeeper:
                 done = await connection.scalar(_KEEP, {"retention": self._retention})
         except DatabaseUnavailableError:
             raise
-        except DatabaseError as error:
+        except (DatabaseError, DBAPIError) as error:
             if not self._told:
-                reason = f"{type(error).__name__} {error.sqlstate}"
-                _LOG.warning("the event log's partitions cannot be kept: %s", reason)
+                state = sqlstate_of(error)
+                _LOG.warning("the event log's partitions cannot be kept (SQLSTATE %s)", state)
             self._told = True
         else:
             self._told = False

@@ -112,14 +112,33 @@ async def enqueue_all(
         InvalidFieldError: A rule of the contract is broken.
     """
     envelopes = [wrap(payload, service=service, key=key, **context) for payload, key in events]
+    if envelopes:
+        await session.execute(_insert_all(), _columns(envelopes))
+    return envelopes
+
+
+def enqueue_all_sync(
+    session: Session,
+    events: Sequence[tuple[Message, str]],
+    *,
+    service: Service | str,
+    **context: Unpack[SharedContext],
+) -> list[Envelope]:
+    """``enqueue_all`` for code without asyncio."""
+    envelopes = [wrap(payload, service=service, key=key, **context) for payload, key in events]
+    if envelopes:
+        session.execute(_insert_all(), _columns(envelopes))
+    return envelopes
+
+
+def _columns(envelopes: Sequence[Envelope]) -> dict[str, list[Any]]:
+    """The parameters of ``_insert_all``; the locks in one order for everybody."""
     rows = [_parameters(envelope) for envelope in envelopes]
     locks = sorted({(row["lock_space"], row["lock_number"]) for row in rows})
     parameters = {name: [row[name] for row in rows] for name in _COLUMNS}
     parameters["lock_spaces"] = [space for space, _ in locks]
     parameters["lock_numbers"] = [number for _, number in locks]
-    if rows:
-        await session.execute(_insert_all(), parameters)
-    return envelopes
+    return parameters
 
 
 def _parameters(envelope: Envelope) -> dict[str, Any]:
