@@ -10,8 +10,8 @@ in which the event is put on its stream anew. The order makes it safe:
   entry is dropped as a duplicate. If it is committed, the entry is on the stream.
 
 The entry is new, and not the old one claimed once more: an acknowledgement of the old one
-that is still under way would take the event from the consumer for good. Other groups read
-it too. It names its group, and their inboxes know its event. Plain pub/sub hears nothing.
+that is still under way would take the event from the consumer for good. It names its group, so
+that other groups pass it over. Plain pub/sub hears nothing.
 
 A redriven event comes after later ones of its key, which were handled meanwhile.
 """
@@ -19,7 +19,7 @@ A redriven event comes after later ones of its key, which were handled meanwhile
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select
 
@@ -28,7 +28,7 @@ from cartsnitch_common.db.models.event import DeadLetter, InboxEvent
 from cartsnitch_common.errors import EventError, NotFoundError, UnknownEventTypeError
 from cartsnitch_common.events.client import redis_errors
 from cartsnitch_common.events.envelope import decode
-from cartsnitch_common.events.names import ENTRY_FIELD
+from cartsnitch_common.events.names import ENTRY_FIELD, GROUP_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
     from cartsnitch.event.v1 import Envelope
     from cartsnitch_common.events.client import RedisClient
-
-GROUP_FIELD: Final = b"g"
-"""The field of a stream's entry that names the one group that it is for."""
 
 
 def select_letters(

@@ -6,7 +6,11 @@ import hashlib
 from typing import Final
 
 ENTRY_FIELD: Final = b"e"
-"""The one field of a stream's entry; its value is the envelope."""
+"""The field of a stream's entry that holds the envelope."""
+
+GROUP_FIELD: Final = b"g"
+"""The field of an entry that is for one group alone, because it is a dead letter's or a
+replay's; its value is the group. Other groups acknowledge the entry and do nothing."""
 
 OUTBOX_LOCKS: Final = 0x43534F42
 """The first number of a key's lock ("CSOB"); the second is a hash of type and key.

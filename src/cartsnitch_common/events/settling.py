@@ -128,9 +128,12 @@ class Settler[S]:
         self._count = count
 
     def works(self, handling: Handling, entries: list[Entry]) -> list[Work]:
-        """Read entries of one stream."""
+        """Read entries of one stream; those for another group alone are done with."""
         found, together = list[Work](), self._work(handling)
         for entry in entries:
+            if entry.group not in {None, self._group}:
+                self._done(entry)
+                continue
             try:
                 if entry.data is None:
                     raise MalformedEnvelopeError("the stream lost the entry before it was handled")

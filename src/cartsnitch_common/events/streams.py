@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import ResponseError
 
 from cartsnitch_common.events.client import ClusterClient
-from cartsnitch_common.events.names import ENTRY_FIELD
+from cartsnitch_common.events.names import ENTRY_FIELD, GROUP_FIELD
 from cartsnitch_common.events.slot_reads import SlotReads
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ class Entry:
         stream: The stream.
         entry_id: Its id there.
         data: The envelope's bytes; None when the stream has lost them.
+        group: The one group that it is for; None when it is for all.
         deliveries: How often it was delivered, this time included.
     """
 
     stream: str
     entry_id: str
     data: bytes | None = field(repr=False)
+    group: str | None = None
     deliveries: int = 1
 
 
@@ -205,7 +207,13 @@ class GroupReader:
     def _entry(self, stream: str, entry_id: bytes, fields: dict[bytes, bytes] | None) -> Entry:
         # An entry without our field is as undecodable as one with wrong bytes in it.
         data = fields.get(ENTRY_FIELD, b"") if fields else None
-        return Entry(stream=stream, entry_id=entry_id.decode(), data=data)
+        group = fields.get(GROUP_FIELD) if fields else None
+        return Entry(
+            stream=stream,
+            entry_id=entry_id.decode(),
+            data=data,
+            group=None if group is None else group.decode(errors="replace"),
+        )
 
 
 def _before(entry_id: str) -> str:
