@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ReadOnlyError, RedisError
 
+from cartsnitch_common.events.leases import connection_of
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -54,25 +56,22 @@ async def exchange(redis: Redis, commands: bytes) -> AsyncIterator[Replies]:
         RedisError: No connection could be had; nothing was sent.
         AnswerLostError: The connection broke; nobody knows which commands were run.
     """
-    pool: Any = redis.connection_pool  # half of it is not annotated
-    connection: Any = await pool.get_connection()
-    try:
-        async with asyncio.timeout(connection.socket_timeout):
-            replies = Replies(connection)
-            writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001 - as the reader
-            writer.write(commands)
-            await writer.drain()
-            yield replies
-        replies.require_end()
-        if replies.read_only:
-            await connection.disconnect()  # the next connection asks where the master is
-    except BaseException as error:
-        await connection.disconnect(nowait=True)  # what comes on it now is of no use to anybody
-        if isinstance(error, (RedisError, OSError)):  # asyncio's TimeoutError is an OSError
-            raise AnswerLostError("Connection lost before the answer.") from error
-        raise
-    finally:
-        await pool.release(connection)
+    async with connection_of(redis) as connection:
+        try:
+            async with asyncio.timeout(connection.socket_timeout):
+                replies = Replies(connection)
+                writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001 - as the reader
+                writer.write(commands)
+                await writer.drain()
+                yield replies
+            replies.require_end()
+            if replies.read_only:
+                await connection.disconnect()  # the next connection asks where the master is
+        except BaseException as error:
+            await connection.disconnect(nowait=True)  # what comes on it now is of no use
+            if isinstance(error, (RedisError, OSError)):  # asyncio's TimeoutError is an OSError
+                raise AnswerLostError("Connection lost before the answer.") from error
+            raise
 
 
 class Replies:

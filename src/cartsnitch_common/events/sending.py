@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -12,6 +12,7 @@ from cartsnitch_common.errors import EventInDoubtError, ServerUnavailableError
 from cartsnitch_common.events.client import ClusterClient, redis_reason
 from cartsnitch_common.events.client.cluster import SyncClusterClient
 from cartsnitch_common.events.client.failures import SETTING
+from cartsnitch_common.events.leases import connection_of_sync
 from cartsnitch_common.events.resp import AnswerLostError, exchange, pack, pack_word
 
 if TYPE_CHECKING:
@@ -44,23 +45,22 @@ def send_sync(redis: SyncRedisClient, event: Sealed) -> Outcome:
     """``send`` of one event, for code without asyncio."""
     if isinstance(redis, SyncClusterClient):
         return _send_sync_to_cluster(redis, event)
-    pool: Any = cast("Any", redis).connection_pool
+    asked = False
     try:
-        connection = pool.get_connection()
-    except (RedisError, OSError) as error:
-        return _failure(error)
-    try:
-        connection.send_packed_command([_publish(event)])
-        connection.read_response(disable_decoding=True)
+        with connection_of_sync(redis) as connection:
+            asked = True
+            try:
+                connection.send_packed_command([_publish(event)])
+                connection.read_response(disable_decoding=True)
+            except ResponseError:
+                raise
+            except BaseException:
+                connection.disconnect()
+                raise
     except ResponseError as error:
         return _failure(error)
-    except BaseException as error:
-        connection.disconnect()
-        if isinstance(error, (RedisError, OSError)):
-            return _failure(error, EventInDoubtError)
-        raise
-    finally:
-        pool.release(connection)
+    except (RedisError, OSError) as error:
+        return _failure(error, EventInDoubtError if asked else ServerUnavailableError)
     return None
 
 

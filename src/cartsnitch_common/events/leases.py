@@ -1,0 +1,101 @@
+"""A connection of a client's pool that is kept from one exchange to the next.
+
+To take a connection out of redis-py's pool and to put it back costs as much as to
+publish an event. Who finds the lease taken goes to the pool as everybody does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from redis import Redis as SyncRedis
+    from redis.asyncio import Redis
+
+_LEASES: Final[WeakKeyDictionary[Redis | SyncRedis, _Lease]] = WeakKeyDictionary()
+
+
+class _Lease:
+    """The connection that is kept; the pool counts it as used, and closes it as its own."""
+
+    __slots__ = ("connection", "process", "turn")
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.connection: Any = None
+        self.process = 0  # a child process must not use its parent's connection
+
+
+@asynccontextmanager
+async def connection_of(redis: Redis) -> AsyncIterator[Any]:
+    """A connection for the block, connected, on which nothing waits to be read.
+
+    Raises:
+        RedisError: None could be had.
+    """
+    pool: Any = redis.connection_pool  # half of it is not annotated
+    lease = _lease_of(redis)
+    if not lease.turn.acquire(blocking=False):
+        connection = await pool.get_connection()
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+        return
+    try:
+        if lease.connection is None:
+            lease.connection = await pool.get_connection()
+        else:
+            await pool.ensure_connection(lease.connection)
+        yield lease.connection
+    finally:
+        lease.turn.release()
+
+
+@contextmanager
+def connection_of_sync(redis: Any) -> Iterator[Any]:
+    """``connection_of`` for threads."""
+    pool: Any = redis.connection_pool
+    lease = _lease_of(redis)
+    if not lease.turn.acquire(blocking=False):
+        connection = pool.get_connection()
+        try:
+            yield connection
+        finally:
+            pool.release(connection)
+        return
+    try:
+        if lease.connection is None or lease.process != os.getpid():
+            lease.connection, lease.process = pool.get_connection(), os.getpid()
+        else:
+            _ensure(lease.connection)
+        yield lease.connection
+    finally:
+        lease.turn.release()
+
+
+def _lease_of(redis: Redis | SyncRedis) -> _Lease:
+    lease = _LEASES.get(redis)
+    if lease is None:
+        lease = _LEASES.setdefault(redis, _Lease())
+    return lease
+
+
+def _ensure(connection: Any) -> None:
+    """What the pool does before it gives a connection away: look whether it is still good."""
+    connection.connect()
+    try:
+        stale = connection.can_read()
+    except (RedisError, OSError):
+        stale = True
+    if stale:
+        connection.disconnect()
+        connection.connect()
