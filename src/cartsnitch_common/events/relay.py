@@ -55,6 +55,7 @@ _DATABASE_ERRORS: Final = (
 _SHORTEST_PAUSE: Final = 0.002
 _LONGER: Final = 1.5
 _TELL_INTERVAL: Final = 5.0
+_DATABASE_PATIENCE: Final = 10.0  # each statement takes milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +210,8 @@ class Relay:
         """Relay one batch."""
         options, start, without = self._options, time.monotonic(), self._held_back.now()
         published = Published([], {})
-        async with engine.begin() as connection:
+        # A connection that was cut without a word would never answer.
+        async with asyncio.timeout(_DATABASE_PATIENCE) as limit, engine.begin() as connection:
             taken = await relay_batch.take(
                 connection, self._partitions, without=without, stuck_after=options.stuck_after
             )
@@ -227,7 +229,9 @@ class Relay:
             )
             if events:
                 await self._reach(Point.READ)
+                limit.reschedule(None)
                 published = await self._publish(connection, redis, events)
+                limit.reschedule(asyncio.get_running_loop().time() + _DATABASE_PATIENCE)
             if published.ids:
                 await relay_batch.move(connection, published.ids)
                 await self._reach(Point.MOVED)
@@ -243,11 +247,11 @@ class Relay:
         await self._reach(Point.BEFORE_PUBLISH)
         if time.monotonic() - start > stuck_after / 2:
             # This process was suspended: another relay may have its partitions.
-            await relay_batch.touch(connection)
+            await _touch(connection)
         publishing = asyncio.create_task(publish(redis, events, self._options.retention))
         try:
             while not (await asyncio.wait({publishing}, timeout=stuck_after / 3))[0]:
-                await relay_batch.touch(connection)
+                await _touch(connection)
         except BaseException:
             publishing.cancel()
             await asyncio.gather(publishing, return_exceptions=True)
@@ -266,7 +270,7 @@ class Relay:
             self._observer.relayed(events=len(published.ids), seconds=seconds)
 
     async def _is_waiting(self, engine: AsyncEngine) -> bool:
-        async with engine.connect() as connection:
+        async with asyncio.timeout(_DATABASE_PATIENCE), engine.connect() as connection:
             # No transaction, and so none to begin and end.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             return await relay_batch.is_waiting(connection)
@@ -278,6 +282,11 @@ class Relay:
 
     async def _reach(self, point: Point) -> None:
         """Pass a point of a batch. Nothing happens there, but in tests."""
+
+
+async def _touch(connection: AsyncConnection) -> None:
+    async with asyncio.timeout(_DATABASE_PATIENCE):
+        await relay_batch.touch(connection)
 
 
 def _database_reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.event import listens_for
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,7 +14,7 @@ from cartsnitch_common.db.engine import sync_engine, sync_sessions
 from cartsnitch_common.db.models import OutboxEvent
 from cartsnitch_common.errors import InvalidFieldError, NotAPublisherError
 from cartsnitch_common.events import decode
-from cartsnitch_common.events.outbox import enqueue, enqueue_sync
+from cartsnitch_common.events.outbox import enqueue, enqueue_all_sync, enqueue_sync
 from tests.event_payloads import coupons, prices
 
 
@@ -64,6 +64,14 @@ def test_threads_write_events_too(settings: Settings) -> None:
         (row,) = session.scalars(select(OutboxEvent))
         assert decode(row.envelope) == envelope
         assert row.key == "kept"
+        session.execute(delete(OutboxEvent))
+        written = enqueue_all_sync(
+            session, [(prices(), "b"), (prices(), "a")], service="receiptwitness"
+        )
+        assert enqueue_all_sync(session, [], service="receiptwitness") == []
+        session.commit()
+        found = session.scalars(select(OutboxEvent).order_by(OutboxEvent.id))
+        assert [decode(row.envelope) for row in found] == written
     engine.dispose()
 
 
