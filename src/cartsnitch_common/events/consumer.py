@@ -78,7 +78,6 @@ class Consumer[S]:
             SetupError: The client is none of ``async_redis``, or waits less long for
                 an answer than the consumer for an event.
         """
-        require_safe(redis, block=(options or ConsumerOptions()).block)
         self._redis = redis
         self._inbox = inbox
         self._group = group
@@ -88,6 +87,7 @@ class Consumer[S]:
         self._point = fault_point
         self._handlings: dict[str, Handling] = {}
         self._counts: Counter[str] = Counter()
+        self._require_client()
 
     @property
     def stats(self) -> ConsumerStats:
@@ -142,9 +142,7 @@ class Consumer[S]:
         """
         if not self._handlings:
             raise SetupError(f"consumer {self._group} has no handler")
-        reader = GroupReader(
-            self._redis, group=self._group, name=self._options.name, streams=[*self._handlings]
-        )
+        reader = self._reader()
         hand = Hand(reader.streams)
         acks = Acknowledger(reader, hand, self._point)
         settler = self._settler(self._inbox, stop, done=acks.add, count=reader.count)
@@ -259,6 +257,16 @@ class Consumer[S]:
         with suppress(RedisError):  # they wait
             for stream in reader.streams:
                 await reader.release(stream, [*hand.of(stream)])
+
+    # The next two are all that knows Redis; the bus in memory has others.
+
+    def _require_client(self) -> None:
+        require_safe(self._redis, block=self._options.block)
+
+    def _reader(self) -> GroupReader:
+        return GroupReader(
+            self._redis, group=self._group, name=self._options.name, streams=[*self._handlings]
+        )
 
     def _redis_outage(self) -> Outage:
         return Outage(

@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -24,6 +24,8 @@ from cartsnitch_common.events.backoff import Outage
 from cartsnitch_common.events.client import redis_errors, redis_reason
 from cartsnitch_common.events.envelope import decode
 from cartsnitch_common.events.event import Event, event_from
+from cartsnitch_common.events.observe import SILENT
+from cartsnitch_common.events.publishing import publish
 from cartsnitch_common.events.texts import error_reason
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from cartsnitch.event.v1 import Envelope
+    from cartsnitch_common.constants import Service
     from cartsnitch_common.events.client import RedisClient
+    from cartsnitch_common.events.envelope import EventContext
+    from cartsnitch_common.events.observe import Observer
 
 _LOG: Final = logging.getLogger(__name__)
 _QUIET: Final = 10.0
@@ -81,17 +86,47 @@ def subscribe[P: Message](redis: RedisClient, kind: type[P], *kinds: type[P]) ->
     return Subscription(redis, (kind, *kinds))
 
 
+class PubSub:
+    """Publishes and listens with one client; see ``ports``."""
+
+    def __init__(self, redis: RedisClient, *, observer: Observer = SILENT) -> None:
+        """Take a client of ``async_redis``, and who is told of what is published."""
+        self._redis = redis
+        self._observer = observer
+
+    async def publish(
+        self,
+        payload: Message,
+        *,
+        service: Service | str,
+        key: str,
+        **context: Unpack[EventContext],
+    ) -> Envelope:
+        """See ``publishing.publish``."""
+        return await publish(
+            self._redis, payload, service=service, key=key, observer=self._observer, **context
+        )
+
+    def subscribe[P: Message](self, kind: type[P], *kinds: type[P]) -> Subscription[P]:
+        """See ``subscribe``."""
+        return Subscription(self._redis, (kind, *kinds), observer=self._observer)
+
+
 class Subscription[P: Message]:
     """Events of some channels as they are published; see ``subscribe``."""
 
-    def __init__(self, redis: RedisClient, kinds: tuple[type[P], ...]) -> None:
+    def __init__(
+        self, redis: RedisClient, kinds: tuple[type[P], ...], *, observer: Observer = SILENT
+    ) -> None:
         """Prepare it; it listens from ``async with`` on."""
         self._redis = redis
         self._kinds = {binding_of(kind).channel: kind for kind in kinds}
         self._pubsub: Any = None  # a PubSub of redis-py, half of which is not annotated
         self._early: deque[dict[str, Any]] = deque()
         self._stats = SubscriptionStats()
-        self._outage = Outage(_LOG, "a subscription", "Redis")
+        self._outage = Outage(
+            _LOG, "a subscription", "Redis", lambda: observer.outage("subscription", "redis")
+        )
 
     @property
     def stats(self) -> SubscriptionStats:

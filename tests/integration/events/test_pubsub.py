@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from cartsnitch.event.v1 import CouponsUpdated, PricesUpdated
 from cartsnitch_common.config import Settings
+from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.errors import NotAPublisherError, ServerUnavailableError
 from cartsnitch_common.events import (
     Event,
@@ -190,6 +191,31 @@ async def test_a_cut_subscription_listens_again(redis: Redis, settings: Settings
         assert event.key == "after"
         assert events.stats.cuts == 1
         await other.aclose()
+
+
+async def test_a_slow_subscriber_is_cut_and_says_so(own_valkey: ValkeyServer) -> None:
+    """Who reads too slowly loses events; that is counted as a cut, and it hears again."""
+    settings = Settings.load(redis_url=own_valkey.url)
+    redis, other = async_redis(settings), async_redis(settings)
+    await other.config_set("client-output-buffer-limit", "pubsub 256kb 0 0")
+    data = encode(wrap(prices(200), service="stickershock", key="many"))
+    async with subscribe(redis, PricesUpdated) as events:
+        async with asyncio.timeout(20):
+            while await other.publish(CHANNEL, data):  # it reads nothing
+                pass
+        waiting = asyncio.create_task(take(events, 10_000))
+        async with asyncio.timeout(20):
+            while events.stats.cuts == 0:  # noqa: ASYNC110 - a counter tells
+                await asyncio.sleep(0.02)
+            heard = events.stats.received
+            while events.stats.received == heard:
+                await publish_until_heard(other)
+                await asyncio.sleep(0.02)
+        assert events.stats.cuts == 1
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    await redis.aclose()
+    await other.aclose()
 
 
 async def publish_until_heard(redis: Redis) -> bool:

@@ -1,0 +1,209 @@
+"""Streams with consumer groups in memory, as far as a durable consumer asks of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from cartsnitch_common.events.streams import PAGE, Entry, Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(slots=True)
+class _Delivered:
+    owner: str
+    time: float
+    deliveries: int
+
+
+@dataclass(slots=True)
+class _Group:
+    read: int = 0
+    """How many entries of the stream were delivered to the group."""
+    pending: dict[int, _Delivered] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Stream:
+    entries: list[bytes] = field(default_factory=list)
+    groups: dict[str, _Group] = field(default_factory=dict)
+
+
+class MemoryStreams:
+    """The streams of a bus."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._streams: dict[str, _Stream] = {}
+        self._added = asyncio.Condition()
+        self.cuts = 0
+
+    async def add(self, stream: str, data: bytes) -> None:
+        """Append an entry."""
+        async with self._added:
+            self._streams.setdefault(stream, _Stream()).entries.append(data)
+            self._added.notify_all()
+
+    async def cut(self) -> None:
+        """Cut every reader off, in the midst of an answer with entries in it if there are any."""
+        async with self._added:
+            self.cuts += 1
+            self._added.notify_all()
+
+    def wipe(self) -> None:
+        """Lose everything, the groups too."""
+        self._streams.clear()
+
+    def make_group(self, stream: str, group: str) -> bool:
+        """Make a group; False when it was there."""
+        groups = self._streams.setdefault(stream, _Stream()).groups
+        if group in groups:
+            return False
+        groups[group] = _Group()
+        return True
+
+    def group(self, stream: str, name: str) -> tuple[_Stream, _Group]:
+        """A stream and its group."""
+        found = self._streams.get(stream)
+        if found is None or name not in found.groups:
+            raise ResponseError("NOGROUP no such key or consumer group")
+        return found, found.groups[name]
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for an entry or a cut."""
+        try:
+            async with asyncio.timeout(seconds), self._added:
+                await self._added.wait()
+        except TimeoutError:
+            return
+
+
+class MemoryReader:
+    """What ``events.streams.GroupReader`` is for Redis."""
+
+    def __init__(
+        self, memory: MemoryStreams, *, group: str, name: str, streams: Sequence[str]
+    ) -> None:
+        """Describe it."""
+        self._memory = memory
+        self._group = group
+        self.name = name
+        self.streams = tuple(streams)
+        self._cuts = memory.cuts
+
+    async def create_groups(self) -> list[str]:
+        """See ``GroupReader``."""
+        return [name for name in self.streams if self._memory.make_group(name, self._group)]
+
+    async def pending(self, stream: str, *, after: str = "", upto: str = "+") -> list[Pending]:
+        """See ``GroupReader``."""
+        _, group = self._memory.group(stream, self._group)
+        first = _number(after) if after else -1
+        last = None if upto == "+" else _number(upto)
+        return [
+            Pending(
+                entry_id=_entry_id(number),
+                owner=found.owner,
+                idle=time.monotonic() - found.time,
+                deliveries=found.deliveries,
+            )
+            for number, found in sorted(group.pending.items())
+            if number > first and (last is None or number <= last)
+        ][:PAGE]
+
+    async def has_only(self, stream: str, count: int) -> bool:
+        """See ``GroupReader``."""
+        _, group = self._memory.group(stream, self._group)
+        owners = {found.owner for found in group.pending.values()}
+        return len(group.pending) <= count and owners <= {self.name}
+
+    async def take(self, stream: str, wanted: Pending, *, idle: float) -> list[Entry]:
+        """See ``GroupReader``."""
+        found = self._memory.group(stream, self._group)[1].pending.get(_number(wanted.entry_id))
+        if found is None:
+            return []
+        if found.owner != self.name and time.monotonic() - found.time < idle:
+            return []
+        return [self._deliver(stream, _number(wanted.entry_id))]
+
+    async def new(self, *, count: int, block: float) -> list[Entry]:
+        """See ``GroupReader``."""
+        found = self._new(count)
+        if not found:
+            await self._memory.wait(block)
+            found = self._new(count)
+        if self._cuts != self._memory.cuts:  # the answer is lost, the entries are delivered
+            self._cuts = self._memory.cuts
+            raise RedisConnectionError("cut")
+        return found
+
+    async def acknowledge(self, stream: str, entry_ids: Sequence[str]) -> None:
+        """See ``GroupReader``."""
+        try:
+            _, group = self._memory.group(stream, self._group)
+        except ResponseError:
+            return  # as XACK, which is no error without a group
+        for entry_id in entry_ids:
+            group.pending.pop(_number(entry_id), None)
+
+    async def renew(self, stream: str, entry_ids: Sequence[str]) -> None:
+        """See ``GroupReader``."""
+        self._reclaim(stream, entry_ids, time.monotonic())
+
+    async def release(self, stream: str, entry_ids: Sequence[str]) -> None:
+        """See ``GroupReader``."""
+        self._reclaim(stream, entry_ids, 0)
+
+    async def count(self, entry: Entry) -> None:
+        """See ``GroupReader``."""
+        self._reclaim(entry.stream, [entry.entry_id], time.monotonic(), entry.deliveries)
+
+    async def aclose(self) -> None:
+        """See ``GroupReader``."""
+
+    def _new(self, count: int) -> list[Entry]:
+        entries = []
+        for name in self.streams:
+            stream, group = self._memory.group(name, self._group)
+            last = min(len(stream.entries), group.read + count)
+            for number in range(group.read, last):
+                group.read = number + 1
+                entries.append(self._deliver(name, number))
+        return entries
+
+    def _deliver(self, name: str, number: int) -> Entry:
+        stream, group = self._memory.group(name, self._group)
+        found = group.pending.setdefault(number, _Delivered(self.name, 0, 0))
+        found.owner, found.time = self.name, time.monotonic()
+        found.deliveries += 1
+        return Entry(
+            stream=name,
+            entry_id=_entry_id(number),
+            data=stream.entries[number],
+            deliveries=found.deliveries,
+        )
+
+    def _reclaim(
+        self, stream: str, entry_ids: Sequence[str], when: float, deliveries: int | None = None
+    ) -> None:
+        _, group = self._memory.group(stream, self._group)
+        for entry_id in entry_ids:
+            found = group.pending.get(_number(entry_id))
+            if found is not None:
+                found.owner, found.time = self.name, when
+                found.deliveries = deliveries or found.deliveries
+
+
+def _entry_id(number: int) -> str:
+    return f"{number + 1}-0"
+
+
+def _number(entry_id: str) -> int:
+    return int(entry_id.partition("-")[0]) - 1
