@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
+from collections import defaultdict
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cartsnitch_common.config import Settings
@@ -16,18 +18,28 @@ from cartsnitch_common.db.models import LoggedEvent, OutboxEvent
 from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.errors import DatabaseUnavailableError
 from cartsnitch_common.events import async_redis
+from cartsnitch_common.events import relay as relay_module
+from cartsnitch_common.events.names import RELAY_LOCKS
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Point, Relay, RelayOptions
 from tests.event_payloads import coupons, prices
 from tests.integration.events.relaying import (
     STREAM,
     Watched,
+    by_key,
     count,
     on_the_wire,
     running,
     until_empty,
     write,
 )
+from tests.lossy import Lossy
+
+END_A_HOLDER = f"""
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = {RELAY_LOCKS} AND objid > 0 AND objid < 100
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1
+"""
 
 
 async def test_another_relay_takes_over(
@@ -183,3 +195,116 @@ async def test_an_outage_of_the_database_is_waited_for(
         await until_empty(sessions)
     found = [envelope.event_id for envelope in await on_the_wire(redis)]
     assert list(dict.fromkeys(found)) == sent
+
+
+async def test_a_slow_redis_costs_no_partitions(
+    settings: Settings, sessions: Any, own_valkey: ValkeyServer
+) -> None:
+    """A batch that Redis takes longer for than a relay may hang is published once."""
+    lone = Settings.load(database_url=settings.require_database_url(), redis_url=own_valkey.url)
+    client = async_redis(lone)
+    sent = await write(sessions, *"ab")
+    await client.execute_command("CLIENT", "PAUSE", 1500, "WRITE")
+    options = RelayOptions(stuck_after=0.5)
+    async with running(*(Relay(lone, options=options) for _ in range(2))):
+        await until_empty(sessions)
+    assert [envelope.event_id for envelope in await on_the_wire(client)] == sent
+    await client.aclose()
+
+
+@pytest.mark.parametrize("word", [b"pg_try_advisory", b"UNION ALL", b"DELETE FROM"])
+async def test_a_database_that_never_answers_is_given_up(
+    word: bytes,
+    settings: Settings,
+    sessions: Any,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the way to it is cut without a word, the relay goes on with a new connection."""
+    monkeypatch.setattr(relay_module, "_DATABASE_PATIENCE", 0.5)
+    url = make_url(settings.require_database_url())
+    way = Lossy()
+    way.target = url.port or 0
+    through = url.set(host="127.0.0.1", port=way.port).render_as_string(hide_password=False)
+    far = Settings.load(database_url=through, redis_url=settings.require_redis_url())
+    try:
+        sent = await write(sessions, "k")
+        way.lose_answer(word, "silence")
+        async with running(Relay(far)):
+            await until_empty(sessions)
+            assert way.seen(word) >= 2
+            sent += await write(sessions, "k")
+            await until_empty(sessions)
+    finally:
+        way.close()
+    out = [envelope.event_id for envelope in await on_the_wire(redis)]
+    assert list(dict.fromkeys(out)) == sent
+
+
+async def test_a_relay_of_the_first_version_keeps_others_out(
+    settings: Settings, sessions: Any, engine: AsyncEngine
+) -> None:
+    """While one works, which knows no partitions, nobody else does, and the other way round."""
+    await write(sessions, "k")
+    lock = text(f"SELECT pg_try_advisory_xact_lock({RELAY_LOCKS}, 0)")
+    async with engine.begin() as first_version:
+        assert await first_version.scalar(lock)
+        assert await Relay(settings).run_once() == 0
+    found = []
+
+    async def look(point: Point) -> None:
+        if point is Point.READ:
+            async with engine.begin() as first_version:
+                found.append(await first_version.scalar(lock))
+
+    assert await Watched(settings, look).run_once() == 1
+    assert found == [False]
+
+
+async def test_relays_that_are_cut_off_lose_and_reorder_nothing(
+    settings: Settings, sessions: Any, redis: Redis, engine: AsyncEngine
+) -> None:
+    """Four relays under cuts, producers that share keys and roll back: all there, in order."""
+    expected: dict[str, list[str]] = defaultdict(list)
+    undone: set[str] = set()
+    dice = random.Random(3)  # noqa: S311
+
+    async def produce() -> None:
+        for _ in range(40):
+            key = f"key-{dice.randrange(12)}"
+            async with sessions() as session:
+                envelope = await enqueue(session, prices(), service="receiptwitness", key=key)
+                await asyncio.sleep(dice.choice([0, 0, 0.01]))
+                if dice.random() < 0.2:
+                    undone.add(envelope.event_id)
+                    await session.rollback()
+                    continue
+                # The lock is held: whoever comes next for this key commits later.
+                expected[key].append(envelope.event_id)
+                await session.commit()
+
+    async def cut(points: list[Point]) -> None:
+        """End the session of a relay that passes a point, of each kind in turn."""
+
+        async def at(point: Point) -> None:
+            if points and point is points[0]:
+                points.pop(0)
+                async with engine.connect() as connection:
+                    await connection.execute(text(END_A_HOLDER))
+
+        options = RelayOptions(batch_size=10, poll_interval=0.005)
+        await Watched(settings, at, options=options).run(stop)
+
+    stop = asyncio.Event()
+    points = [*Point][:4] * 5
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(cut(points))
+        await asyncio.gather(*(produce() for _ in range(10)))
+        await until_empty(sessions)
+        stop.set()
+    out = await on_the_wire(redis)
+    assert by_key(out) == expected
+    assert not undone & {envelope.event_id for envelope in out}
+    assert len(points) < 5, "too few cuts to prove anything"
+    assert len(out) > sum(map(len, expected.values())), "no cut came after publishing"
