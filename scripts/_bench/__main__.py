@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from _bench import rows
+from _bench import events, rows
 from _bench.comparison import Comparison
 from _bench.measure import measure
 from _bench.report import as_json, as_page, print_table
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from _bench.comparison import Result
     from _bench.measure import Row
 
-_SUITES = {"rows": rows}
+_SUITES = {"rows": rows, "events": events}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

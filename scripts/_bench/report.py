@@ -25,6 +25,7 @@ _LIBRARIES: Final = (
     "sqlalchemy",
     "asyncpg",
     "psycopg",
+    "redis",
     "pydantic",
     "msgspec",
 )

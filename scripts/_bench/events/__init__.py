@@ -1,0 +1,1 @@
+"""The comparisons of events: published, consumed, relayed; each module declares ``ROWS``."""
