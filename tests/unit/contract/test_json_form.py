@@ -76,6 +76,7 @@ def test_the_json_form_is_read_and_written() -> None:
         (["purchase", "items", 0, "price"], 1, "purchase.items[0].price", "not a field"),
         (["store"], "STORE_SLUG_ALDI", "store", "STORE_SLUG_TARGET"),
         (["store"], 99, "store", "STORE_SLUG_TARGET"),
+        (["store"], "\ud800", "store", "STORE_SLUG_TARGET"),
         (["store"], "STORE_SLUG_UNSPECIFIED", "store", ""),
         (["purchase", "ingestTime"], "2026-03-11T06:15:04", "purchase.ingestTime", "zone"),
         (["purchase", "ingestTime"], 1, "purchase.ingestTime", "time in quotes"),
