@@ -2,7 +2,8 @@
 
 Exit codes: 0 done, 1 failed or "no" to a check, 2 bad input or usage, 3 a
 setting or a server is wrong, 130 interrupted. `db check` says "no" by 4 for a
-database that is behind, 5 for one that is ahead and 6 for one that differs.
+database that is behind, 5 for one that is ahead and 6 for one that differs; `events lag
+--max-seconds` by 4.
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ from cartsnitch_common.cli.events_acl import acl
 from cartsnitch_common.cli.events_lag import lag
 from cartsnitch_common.cli.events_publish import publish
 from cartsnitch_common.cli.events_relay import relay
+from cartsnitch_common.cli.events_replay import replay
 from cartsnitch_common.cli.events_tail import tail
 
 app = typer.Typer(help="The event bus: relay, publish, watch and settle.", no_args_is_help=True)
 
-for command in (relay, tail, publish, lag, acl):
+for command in (relay, tail, publish, replay, lag, acl):
     app.command()(command)
 app.add_typer(events_dead_letters.app, name="dead-letters")

@@ -39,7 +39,7 @@ class Condition:
         """
         name, sign, value = text.partition("=")
         path = tuple(name.split("."))
-        if not sign:
+        if not sign or not name.isascii():
             raise InvalidFieldError(_OPTION, "must be a field's path, = and a value")
         kinds = [binding.payload for binding in bindings() if binding.event_type in channels]
         if not any(_exists(path, kind.DESCRIPTOR) for kind in kinds):

@@ -53,12 +53,14 @@ def print_table(
 
 
 @contextmanager
-def progress(what: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+def progress(
+    what: str, total: int | None, *, shown: bool = True
+) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, if that is a terminal; gives what to call with each step.
 
     Args:
         what: What is counted.
-        total: How many there are.
+        total: How many there are; None when that is not known.
         shown: Whether there is to be one at all.
     """
     console = Console(stderr=True)
