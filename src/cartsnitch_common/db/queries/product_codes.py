@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import any_, bindparam, cast, select
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import Text, any_, bindparam, cast, select
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 
 from cartsnitch_common.db.models import NormalizedProduct
 from cartsnitch_common.errors import InvalidFieldError
@@ -41,7 +41,8 @@ def select_products_by_code(*codes: str, has_check_digit: bool = True) -> Select
             where there are several.
     """
     spellings = _spellings(codes, has_check_digit=has_check_digit)
-    return _statement().params(_parameters(spellings))
+    statement, parameters = _asking(spellings)
+    return statement.params(parameters)
 
 
 async def find_product_by_code(
@@ -58,7 +59,7 @@ async def find_product_by_code(
         InvalidFieldError: It is no code; the field is ``code``.
     """
     spellings = _spellings((code,), has_check_digit=has_check_digit)
-    rows = await session.scalars(_statement(), _parameters(spellings))
+    rows = await session.scalars(*_asking(spellings))
     return min(rows, key=lambda row: row.id, default=None)
 
 
@@ -76,7 +77,7 @@ async def find_products_by_codes(
     spellings = _spellings(asked, has_check_digit=has_check_digit, field="codes[{}]")
     if not spellings:
         return {}
-    rows = await session.scalars(_statement(), _parameters(spellings))
+    rows = await session.scalars(*_asking(spellings))
     by_spelling: dict[str, NormalizedProduct] = {}
     for row in sorted(rows, key=lambda row: row.id, reverse=True):
         by_spelling.update(dict.fromkeys(row.upc_variants, row))  # the oldest comes last
@@ -88,17 +89,34 @@ async def find_products_by_codes(
     return found
 
 
+def _asking(
+    spellings: dict[str, tuple[str, ...]],
+) -> tuple[Select[NormalizedProduct], dict[str, Any]]:
+    """The statement for some codes, and its parameters."""
+    if len(spellings) == 1:
+        # One probe of the index for all spellings, and one text as a parameter. For many
+        # codes it would be slower: each row that is found is held against the whole path.
+        (same,) = spellings.values()
+        either = " || ".join([f'@ == "{one}"' for one in same])
+        return _of_one_code(), {"path": f"$[*] ? ({either})"}
+    return _of_codes(), {"codes": [[one] for same in spellings.values() for one in same]}
+
+
+# A subquery hides the codes from the planner, which has one plan for all of them then.
+# It would make a new plan each time otherwise, and that takes twice as long as the
+# look-up: it compares every code with every entry of the statistics.
+
+
 @cache
-def _statement() -> Select[NormalizedProduct]:
-    # A subquery hides the codes from the planner, which has one plan for all of them
-    # then. It would make a new plan each time otherwise, and that takes twice as long
-    # as the look-up: it compares every code with every entry of the statistics.
+def _of_one_code() -> Select[NormalizedProduct]:
+    hidden = select(cast(bindparam("path", type_=Text), JSONPATH)).scalar_subquery()
+    return select(NormalizedProduct).where(NormalizedProduct.upc_variants.op("@?")(hidden))
+
+
+@cache
+def _of_codes() -> Select[NormalizedProduct]:
     hidden = cast(select(bindparam("codes", type_=_CODES)).scalar_subquery(), _CODES)
     return select(NormalizedProduct).where(NormalizedProduct.upc_variants.op("@>")(any_(hidden)))
-
-
-def _parameters(spellings: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    return {"codes": [[one] for same in spellings.values() for one in same]}
 
 
 def _spellings(
