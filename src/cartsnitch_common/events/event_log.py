@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -26,6 +27,7 @@ _KEEP: Final = text("SELECT event_log_keep(:retention)").bindparams(
 )
 _INTERVAL: Final = 3600.0  # seconds
 _AFTER_FAILURE: Final = 10.0
+_PATIENCE: Final = 60.0
 
 # The first row of a time may have a greater id than a later one, of another key.
 _FIRST_ID: Final = text(
@@ -119,12 +121,13 @@ class LogKeeper:
 
         Raises:
             DatabaseUnavailableError: There is no connection.
+            TimeoutError: The database does not answer.
         """
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _AFTER_FAILURE
         try:
-            async with engine.begin() as connection:
+            async with asyncio.timeout(_PATIENCE), engine.begin() as connection:
                 done = await connection.scalar(_KEEP, {"retention": self._retention})
         except DatabaseUnavailableError:
             raise

@@ -220,6 +220,7 @@ class Relay:
             # The next batch begins behind the last one.
             behind = self._partitions.index(taken[-1]) + 1
             self._partitions = self._partitions[behind:] + self._partitions[:behind]
+            read_at = time.monotonic()
             events = await relay_batch.read(
                 connection,
                 taken,
@@ -230,8 +231,10 @@ class Relay:
             if events:
                 await self._reach(Point.READ)
                 limit.reschedule(None)
-                published = await self._publish(connection, redis, events)
-                limit.reschedule(asyncio.get_running_loop().time() + _DATABASE_PATIENCE)
+                try:
+                    published = await self._publish(connection, redis, events, read_at)
+                finally:
+                    limit.reschedule(asyncio.get_running_loop().time() + _DATABASE_PATIENCE)
             if published.ids:
                 await relay_batch.move(connection, published.ids)
                 await self._reach(Point.MOVED)
@@ -240,12 +243,16 @@ class Relay:
         return published
 
     async def _publish(
-        self, connection: AsyncConnection, redis: RedisClient, events: Sequence[Pending]
+        self,
+        connection: AsyncConnection,
+        redis: RedisClient,
+        events: Sequence[Pending],
+        read_at: float,
     ) -> Published:
         """Publish events, and keep the transaction alive as long as Redis takes for it."""
-        stuck_after, start = self._options.stuck_after, time.monotonic()
+        stuck_after = self._options.stuck_after
         await self._reach(Point.BEFORE_PUBLISH)
-        if time.monotonic() - start > stuck_after / 2:
+        if time.monotonic() - read_at > stuck_after / 2:
             # This process was suspended: another relay may have its partitions.
             await _touch(connection)
         publishing = asyncio.create_task(publish(redis, events, self._options.retention))
@@ -276,7 +283,7 @@ class Relay:
             return await relay_batch.is_waiting(connection)
 
     async def _tell_waiting(self, engine: AsyncEngine) -> None:
-        async with engine.begin() as connection:
+        async with asyncio.timeout(_DATABASE_PATIENCE), engine.begin() as connection:
             events, seconds = await relay_batch.count_waiting(connection)
         self._observer.waiting(events=events, seconds=seconds)
 

@@ -142,6 +142,24 @@ async def test_relays_share_the_work_and_publish_each_event_once_and_in_order(
     assert all(relay.passed[Point.COMMITTED] > 5 for relay in relays)
 
 
+async def test_two_relays_are_in_a_batch_at_the_same_time(
+    settings: Settings, sessions: Any, redis: Redis
+) -> None:
+    """None takes so much that another has nothing to do while there is enough for both."""
+    await write(sessions, *(f"key-{number}" for number in range(60)))
+    both = asyncio.Barrier(2)
+
+    async def meet(point: Point) -> None:
+        if point is Point.READ:
+            async with asyncio.timeout(5):
+                await both.wait()
+
+    relays = [Watched(settings, meet, options=RelayOptions(stuck_after=60)) for _ in range(2)]
+    relayed = await asyncio.gather(*(relay.run_once() for relay in relays))
+    assert min(relayed) > 5
+    assert await redis.xlen(STREAM) == sum(relayed)
+
+
 async def test_a_batch_is_bounded_in_bytes(settings: Settings, sessions: Any, redis: Redis) -> None:
     """Large events do not add up to a batch that cannot be sent in time; one always fits."""
     async with sessions.begin() as session:

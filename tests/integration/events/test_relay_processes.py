@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from cartsnitch_common.config import Settings
-from cartsnitch_common.events.relay import Point, Relay
+from cartsnitch_common.events.relay import Point, Relay, RelayOptions
 from tests.integration.events.relaying import (
     STREAM,
     by_key,
@@ -86,7 +86,7 @@ async def test_another_relay_takes_over_from_a_dead_one(
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("point", [Point.BEFORE_PUBLISH, Point.AFTER_PUBLISH])
+@pytest.mark.parametrize("point", [Point.READ, Point.BEFORE_PUBLISH, Point.AFTER_PUBLISH])
 async def test_another_relay_takes_over_from_a_suspended_one(
     point: Point, settings: Settings, sessions: Any, redis: Redis
 ) -> None:
@@ -150,9 +150,9 @@ async def test_an_idle_relay_costs_next_to_nothing(settings: Settings, sessions:
 async def test_an_event_is_soon_on_the_wire(
     settings: Settings, sessions: Any, redis: Redis
 ) -> None:
-    """At 50 a second most are out long before an idle relay would look again."""
+    """While events come, a relay looks again long before an idle one would."""
     waits = []
-    async with running(Relay(settings)):
+    async with running(Relay(settings, options=RelayOptions(poll_interval=2))):
         for number in range(50):
             await write(sessions, "k")
             start = time.monotonic()
@@ -160,4 +160,4 @@ async def test_an_event_is_soon_on_the_wire(
                 await asyncio.sleep(0.001)
             waits.append(time.monotonic() - start)
             await asyncio.sleep(0.02)
-    assert statistics.median(waits) < 0.03
+    assert statistics.median(waits) < 0.1
