@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch.event.v1 import Envelope, PricesUpdated
 from cartsnitch.pricing.v1 import PriceObservation
+from cartsnitch_common.contract import bindings
 from cartsnitch_common.errors import (
     EventTooLargeError,
     UnknownEventTypeError,
 )
 from cartsnitch_common.events import encode, to_json
 from cartsnitch_common.events.envelope import MAX_SIZE
+from cartsnitch_common.events.json_form import MOST_ITEMS
 from tests.event_payloads import coupons, prices
-from tests.fuzz.samples import full
+from tests.fuzz.samples import envelopes, full
 from tests.fuzz.wire import END_GROUP, GROUP, LENGTH, VARINT, number, tag, text, varint
 
 if TYPE_CHECKING:
@@ -175,6 +177,20 @@ def bombs() -> dict[str, bytes]:
         "JSON: lists in lists": b'{"payload":' + b"[" * (MAX_SIZE - 100),
         "JSON: escapes": b'{"key":"' + b"\\u0041" * ((MAX_SIZE - 100) // 6) + b'"}',
     }
+
+
+def full_lists() -> dict[str, bytes]:
+    """Lists as long as any may be, of which every element breaks every rule: 2 KB each."""
+    found = {}
+    for binding in bindings():
+        for field in binding.payload.DESCRIPTOR.fields:
+            if field.is_repeated:
+                envelope = envelopes()[binding.event_type]
+                envelope.ClearField(binding.field)  # type: ignore[arg-type]
+                place = Envelope.DESCRIPTOR.fields_by_name[binding.field].number
+                payload = text(field.number, b"") * MOST_ITEMS
+                found[field.full_name] = envelope.SerializeToString() + text(place, payload)
+    return found
 
 
 def _json_with(element: bytes, room: int) -> bytes:

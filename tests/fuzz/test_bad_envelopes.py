@@ -12,7 +12,7 @@ import pytest
 from cartsnitch_common.errors import EventError, MalformedEnvelopeError
 from cartsnitch_common.events import decode
 from cartsnitch_common.events.envelope import MAX_SIZE
-from tests.fuzz.malformed import bombs, malformed, others, sound
+from tests.fuzz.malformed import bombs, full_lists, malformed, others, sound
 from tests.fuzz.mutations import generated
 from tests.fuzz.reading import read
 from tests.fuzz.samples import sound_bytes
@@ -21,6 +21,7 @@ COUNT = 20_000
 MALFORMED = malformed()
 OTHERS = others()
 BOMBS = bombs()
+FULL_LISTS = full_lists()
 MOST_MEMORY = 32
 """Unit: MiB that reading one envelope may take, the reader's own code beside it."""
 
@@ -88,6 +89,14 @@ def test_the_largest_envelope_makes_little_work(name: str) -> None:
     assert MAX_SIZE * 0.7 < len(BOMBS[name]) <= MAX_SIZE
     start = time.process_time()
     read(BOMBS[name])
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("name", FULL_LISTS)
+def test_a_small_envelope_makes_little_work(name: str) -> None:
+    """2 KB that break thousands of rules hold a reader up for less than a second."""
+    start = time.process_time()
+    assert read(FULL_LISTS[name]) == "MalformedEnvelopeError"
     assert time.process_time() - start < 1
 
 

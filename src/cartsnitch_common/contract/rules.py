@@ -65,7 +65,8 @@ def violations(message: Message, *, json_names: bool = False) -> list[InvalidFie
         return []
     found = _validator().collect_violations(message)
     paths = [_path(violation) for violation in found]
-    order = sorted(range(len(found)), key=lambda place: _has_inner(paths[place], paths))
+    around = _around(paths)
+    order = sorted(range(len(found)), key=lambda place: paths[place] in around)
     return [
         InvalidFieldError(
             json_path(paths[place]) if json_names else paths[place],
@@ -76,9 +77,14 @@ def violations(message: Message, *, json_names: bool = False) -> list[InvalidFie
     ]
 
 
-def _has_inner(path: str, paths: list[str]) -> bool:
-    start = f"{path}." if path else ""
-    return any(other != path and other.startswith(start) for other in paths)
+def _around(paths: list[str]) -> set[str]:
+    """The paths of the messages that some fields stand in."""
+    found = set[str]()
+    for path in paths:
+        outer = path
+        while outer and (outer := outer.rpartition(".")[0]) not in found:
+            found.add(outer)
+    return found
 
 
 def json_path(path: str) -> str:
