@@ -43,6 +43,12 @@ class Match:
     confidence: decimal.Decimal = decimal.Decimal(1)
 
 
+_BY_NAME: Final = Match(method=MatchMethod.MATCH_METHOD_NAME)
+_BY_PLU: Final = Match(method=MatchMethod.MATCH_METHOD_PLU)
+_BY_GTIN: Final = Match(method=MatchMethod.MATCH_METHOD_GTIN)
+_CERTAIN: Final = to_decimal(1)
+
+
 def events_of(
     purchase: Purchase,
     slug: StoreSlug,
@@ -82,7 +88,7 @@ def _match(purchase: Purchase, item: PurchaseItem, how: Match) -> ProductMatch:
         purchase_item_id=item.id,
         normalized_product_id=item.normalized_product_id,
         method=how.method,
-        confidence=to_decimal(how.confidence),
+        confidence=_CERTAIN if how.confidence == 1 else to_decimal(how.confidence),
         purchase_date=purchase.purchase_date,
         observed_size=size,
         observed_size_unit=unit,
@@ -92,7 +98,7 @@ def _match(purchase: Purchase, item: PurchaseItem, how: Match) -> ProductMatch:
 
 def _by_print(item: PurchaseItem) -> Match:
     if not item.HasField("upc"):
-        return Match(method=MatchMethod.MATCH_METHOD_NAME)
+        return _BY_NAME
     if len(item.upc.lstrip("0")) <= _PLU_DIGITS:
-        return Match(method=MatchMethod.MATCH_METHOD_PLU)
-    return Match(method=MatchMethod.MATCH_METHOD_GTIN)
+        return _BY_PLU
+    return _BY_GTIN

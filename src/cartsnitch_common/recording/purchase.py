@@ -18,7 +18,7 @@ from cartsnitch_common.contract.difference import first_difference
 from cartsnitch_common.contract.scalars import to_decimal, to_money
 from cartsnitch_common.convert import to_message
 from cartsnitch_common.convert.price import PRICE_OBSERVATION
-from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM
+from cartsnitch_common.convert.purchase import PURCHASE
 from cartsnitch_common.db import models
 from cartsnitch_common.db.queries.purchases import with_items
 from cartsnitch_common.db.queries.recording import insert_purchase
@@ -32,7 +32,7 @@ from cartsnitch_common.errors import (
 )
 from cartsnitch_common.events import outbox
 from cartsnitch_common.recording.events import events_of
-from cartsnitch_common.values.ids import new_uuid, parse_uuid
+from cartsnitch_common.values.ids import new_uuid_texts, parse_uuid
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -137,8 +137,10 @@ async def record_purchase(
     row, items = _rows(purchase)
     row["raw_data"] = None if raw_data is None else dict(raw_data)
     observations = [
-        _observation(purchase, item, values)
-        for item, values in zip(purchase.items, items, strict=True)
+        _observation(price_id, purchase, item, values)
+        for price_id, item, values in zip(
+            new_uuid_texts(len(items)), purchase.items, items, strict=True
+        )
         if values["normalized_product_id"] is not None and values["quantity"] > 0
     ]
     prices = [PRICE_OBSERVATION.values(observation) for observation in observations]
@@ -168,9 +170,10 @@ def _with_ids(purchase: Purchase) -> Purchase:
     """A copy in which everything has an id, checked."""
     made = Purchase()
     made.CopyFrom(purchase)
-    made.id = made.id or str(new_uuid())
-    for item in made.items:
-        item.id = item.id or str(new_uuid())
+    first, *others = new_uuid_texts(1 + len(made.items))
+    made.id = made.id or first
+    for item, other in zip(made.items, others, strict=True):
+        item.id = item.id or other
         item.purchase_id = item.purchase_id or made.id
     check(made)
     if not made.items:
@@ -186,15 +189,10 @@ def _with_ids(purchase: Purchase) -> Purchase:
 
 def _rows(purchase: Purchase) -> tuple[Row, list[Row]]:
     """The rows of a purchase and its items; their quantities become as they are read back."""
-    items = []
-    for index, item in enumerate(purchase.items):
-        try:
-            values = PURCHASE_ITEM.values(item)
-        except UnmappableValueError as error:
-            raise UnmappableValueError(f"items[{index}].{error.field}", error.reason) from None
+    row, items = PURCHASE.values_with_items(purchase)
+    for item, values in zip(purchase.items, items, strict=True):
         item.quantity.CopyFrom(to_decimal(values["quantity"]))  # 1.50 is 1.5
-        items.append(values)
-    return PURCHASE.values(purchase), items
+    return row, items
 
 
 def _check_parents(items: Sequence[Row], inserted: Inserted) -> StoreSlug:
@@ -212,10 +210,12 @@ def _check_parents(items: Sequence[Row], inserted: Inserted) -> StoreSlug:
 # -- prices --------------------------------------------------------------------
 
 
-def _observation(purchase: Purchase, item: PurchaseItem, values: Row) -> PriceObservation:
+def _observation(
+    price_id: str, purchase: Purchase, item: PurchaseItem, values: Row
+) -> PriceObservation:
     """The price that a line shows, its values being those of the row."""
     observation = PriceObservation(
-        id=str(new_uuid()),
+        id=price_id,
         normalized_product_id=item.normalized_product_id,
         store_id=purchase.store_id,
         observed_date=purchase.purchase_date,

@@ -123,8 +123,9 @@ async def insert_purchase(
 
 
 def _as_json(rows: Sequence[Row]) -> str:
-    # Ids, dates and decimals read back exactly from their text.
-    return json.dumps([dict(row) for row in rows], default=str)
+    # Ids, dates and decimals read back exactly from their text; what is not there is NULL.
+    told = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    return json.dumps(told, default=str)
 
 
 @cache
