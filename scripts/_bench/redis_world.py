@@ -90,9 +90,9 @@ def payload() -> PricesUpdated:
     )
 
 
-def data() -> bytes:
-    """That event as the bytes that both sides send."""
-    return encode(wrap(payload(), service=SERVICE, key=KEY))
+def data(key: str = KEY) -> bytes:
+    """A new event of that kind as the bytes that both sides send."""
+    return encode(wrap(payload(), service=SERVICE, key=key))
 
 
 def seed_event() -> dict[str, Any]:
