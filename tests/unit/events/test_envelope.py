@@ -228,25 +228,6 @@ def test_the_bound_on_elements_is_above_every_rule() -> None:
     assert decode(encode(wrapped(prices(500)))).prices_updated.observations[499].id
 
 
-@pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_every_truncation_is_handled(event_type: str) -> None:
-    """However early the bytes end, only our errors come out."""
-    data = encode(wrapped(all_payloads()[event_type]))
-    for length in range(len(data)):
-        only_ours(data[:length])
-
-
-@pytest.mark.parametrize("event_type", EVENT_TYPES)
-def test_every_flipped_bit_is_handled(event_type: str) -> None:
-    """Whichever bit is wrong, only our errors come out, or a valid envelope."""
-    data = bytearray(encode(wrapped(all_payloads()[event_type])))
-    for index in range(len(data)):
-        for bit in range(8):
-            data[index] ^= 1 << bit
-            only_ours(bytes(data))
-            data[index] ^= 1 << bit
-
-
 @given(st.binary(max_size=400))
 def test_any_bytes_are_handled(data: bytes) -> None:
     """Bytes from anywhere raise only our errors."""
