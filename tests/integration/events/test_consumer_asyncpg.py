@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch_common.events import Consumer, ConsumerOptions, Event
+from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
+from tests.integration.events.consuming import (
+    FAST,
+    GROUP,
+    add,
+    effects_by_key,
+    effects_of,
+    letters,
+    pending,
+    running,
+    until,
+)
+
+
+@pytest.fixture
+async def inbox(engine: AsyncEngine, effects: Any) -> AsyncIterator[AsyncpgInbox]:
+    del effects  # the table
+    inbox = AsyncpgInbox(engine)
+    yield inbox
+    await inbox.aclose()
+    assert engine.pool.checkedout() == 0
+
+
+def new_consumer(redis: Redis, inbox: AsyncpgInbox, **options: Any) -> Consumer[Any]:
+    return Consumer(redis, inbox, group=GROUP, options=ConsumerOptions(**FAST, **options))
+
+
+async def write(event: Event[PricesUpdated], connection: asyncpg.Connection[Any]) -> None:
+    statement = "INSERT INTO effects (key, event_id) VALUES ($1, $2)"
+    await connection.execute(statement, event.key, event.event_id)
+
+
+async def test_events_have_one_effect_each_in_order(
+    redis: Redis, effects: Any, inbox: AsyncpgInbox
+) -> None:
+    """Effect and mark are one transaction, keys are handled at once, duplicates are dropped."""
+    sent: dict[str, list[str]] = {}
+    for number in range(60):
+        key = f"k{number % 4}"
+        sent.setdefault(key, []).append(await add(redis, key))
+        await add(redis, key, event_id=sent[key][0])
+    consumer = new_consumer(redis, inbox, concurrency=3)
+    consumer.on(PricesUpdated)(write)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled + consumer.stats.duplicates == 120)
+    assert await effects_by_key(effects) == sent
+    assert await pending(redis) == 0
+
+
+async def test_a_batch_takes_effect_together(
+    redis: Redis, effects: Any, inbox: AsyncpgInbox
+) -> None:
+    """A handler of batches gets a connection too; what it has done before is left out."""
+    consumer = new_consumer(redis, inbox)
+
+    @consumer.on_batch(PricesUpdated)
+    async def handle(events: Any, connection: asyncpg.Connection[Any]) -> None:
+        for event in events:
+            await write(event, connection)
+
+    sent = [await add(redis) for _ in range(10)]
+    await add(redis, event_id=sent[3])
+    async with running(consumer):
+        await until(lambda: consumer.stats.duplicates == 1)
+    assert await effects_of(effects) == sent
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+async def test_what_fails_is_rolled_back(
+    redis: Redis, effects: Any, inbox: AsyncpgInbox, *, swallowed: bool
+) -> None:
+    """A handler that raises, or hides that its transaction is broken, leaves nothing behind."""
+    consumer = new_consumer(redis, inbox)
+
+    @consumer.on(PricesUpdated)
+    async def handle(event: Event[PricesUpdated], connection: asyncpg.Connection[Any]) -> None:
+        await write(event, connection)
+        if event.key == "bad":
+            try:
+                await connection.execute("SELECT 1 / 0")
+            except asyncpg.DivisionByZeroError:
+                if not swallowed:
+                    raise
+
+    await add(redis, "bad")
+    good = await add(redis, "good")
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == consumer.stats.dead == 1)
+    assert await effects_of(effects) == [good]
+    (letter,) = await letters(effects)
+    name = "TransactionAbortedError" if swallowed else "DivisionByZeroError"
+    assert letter.reason.startswith(name)
+    assert letter.deliveries == 5
+
+
+async def test_connections_that_are_cut_are_no_fault_of_an_event(
+    redis: Redis, effects: Any, inbox: AsyncpgInbox
+) -> None:
+    """The database ends connections again and again; nothing is lost, doubled or given up."""
+    consumer = new_consumer(redis, inbox, most_deliveries=1, concurrency=2)
+    consumer.on(PricesUpdated)(write)
+    sent = []
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    async with running(consumer):
+        for _ in range(10):
+            sent += [await add(redis) for _ in range(5)]
+            async with effects() as session:
+                await session.execute(text(cut))
+        await until(lambda: consumer.stats.handled + consumer.stats.duplicates >= len(sent))
+    assert await effects_of(effects) == sent
+    assert await letters(effects) == []
+
+
+async def test_a_cancelled_handler_leaves_no_transaction(
+    redis: Redis, effects: Any, inbox: AsyncpgInbox
+) -> None:
+    """A consumer that is cancelled in a statement rolls back, and its successor goes on."""
+    event_id = await add(redis)
+    started = asyncio.Event()
+    consumer = new_consumer(redis, inbox)
+
+    @consumer.on(PricesUpdated)
+    async def handle(event: Event[PricesUpdated], connection: asyncpg.Connection[Any]) -> None:
+        await write(event, connection)
+        started.set()
+        await connection.execute("SELECT pg_sleep(30)")
+
+    task = asyncio.create_task(consumer.run(asyncio.Event()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    async with effects() as session:
+        state = "state LIKE 'idle in transaction%' AND datname = current_database()"
+        count = f"SELECT count(*) FROM pg_stat_activity WHERE {state}"
+        assert await session.scalar(text(count)) == 0
+    successor = new_consumer(redis, inbox)
+    successor.on(PricesUpdated)(write)
+    async with running(successor):
+        await until(lambda: successor.stats.handled == 1)
+    assert await effects_of(effects) == [event_id]
