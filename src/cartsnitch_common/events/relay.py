@@ -75,7 +75,7 @@ class RelayOptions:
 
     batch_size: int = 1000
     batch_bytes: int = 1024 * 1024
-    poll_interval: float = 0.04
+    poll_interval: float = 0.05
     retention: dt.timedelta = dt.timedelta(days=7)
     stuck_after: float = 1.5
 

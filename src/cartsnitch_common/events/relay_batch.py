@@ -36,13 +36,14 @@ FROM (SELECT created_at FROM event_outbox ORDER BY id LIMIT 100000) AS oldest
 
 # CASE, because only what has rows may be locked. The planner's statistics know nothing of a
 # table that is filled and emptied all day; what is right for the statements to come is to
-# follow the indexes.
+# follow the indexes, and to plan that once.
 _SETTINGS: Final = ", ".join(
     f"set_config('{name}', '{value}', true)"
     for name, value in (
         ("enable_bitmapscan", "off"),
         ("enable_seqscan", "off"),
         ("max_parallel_workers_per_gather", "0"),
+        ("plan_cache_mode", "force_generic_plan"),
     )
 )
 _TAKE: Final = text(f"""
