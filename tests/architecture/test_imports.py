@@ -17,6 +17,7 @@ HEAVY = {
     "protovalidate",
     "typer",
     "rich",
+    "prometheus_client",
 }
 
 

