@@ -6,8 +6,8 @@ database decides, for products and searches alike.
 
 A product that is at least ``t`` like a text of ``n`` words shares at least
 ``need = ceil(t * n)`` of them, and has between ``need`` and ``n / t`` words itself.
-Only ``n - need`` words can be missing, so of any ``n - need + 2`` words at least two
-are shared: the rarest are looked up together in the index, and what has two of them
+Only ``n - need`` words can be missing, so of any ``n - need + 3`` words at least three
+are shared: the rarest are looked up together in the index, and what has three of them
 is scored exactly. Which words are rare is asked of the planner's statistics; old
 ones make a search slower and never wrong.
 """
@@ -52,27 +52,43 @@ words AS MATERIALIZED (
 )"""
 
 # The products of at least a score, which is a whole number of ten-thousandths. Among the
-# rarest words each is looked up with any of those behind it; a long text has too many for
-# that, and is looked up by one word less, each alone.
+# rarest words each is looked up with any two of those behind it: to read, score and drop
+# what shares only two would take longer than the index does to see it. A long text has too
+# many words for that, and is looked up by one word less in pairs, or by two less, each alone.
 _SEARCH: Final = """,
 {name}_asked AS MATERIALIZED (
-  SELECT least, words, n, (n * least + 9999) / 10000 AS need, n * 10000 / least AS most
-  FROM (SELECT CAST(count(*) AS integer) AS n, array_agg(word) AS words FROM words) AS w,
-    (SELECT CAST({least} AS integer) AS least) AS l
+  SELECT least, words, n, need, n * 10000 / least AS most, n - need + together AS rarest, together
+  FROM (SELECT CAST(count(*) AS integer) AS n, array_agg(word) AS words FROM words) AS w
+  CROSS JOIN (SELECT CAST({least} AS integer) AS least) AS l
+  CROSS JOIN LATERAL (SELECT (n * least + 9999) / 10000 AS need) AS s
+  CROSS JOIN LATERAL (
+    SELECT CASE
+      WHEN need > 2 AND n - need <= 8 THEN 3 WHEN need > 1 AND n - need <= 18 THEN 2 ELSE 1
+    END AS together
+  ) AS t
 ),
 {name}_terms AS MATERIALIZED (
   SELECT CAST(string_agg(term, ' | ') AS tsquery) AS terms
   FROM (
-    SELECT format('''%s'' & (''%s'')', a.word, string_agg(b.word, ''' | ''')) AS term
+    SELECT format('''%s'' & ''%s'' & (''%s'')', a.word, b.word, string_agg(c.word, ''' | '''))
+      AS term
     FROM {name}_asked
-    JOIN words AS b ON b.rank <= n - need + 2
+    JOIN words AS c ON c.rank <= rarest
+    JOIN words AS b ON b.rank < c.rank
     JOIN words AS a ON a.rank < b.rank
-    WHERE need > 1 AND n - need <= 18
+    WHERE together = 3
+    GROUP BY a.word, b.word
+    UNION ALL
+    SELECT format('''%s'' & (''%s'')', a.word, string_agg(b.word, ''' | '''))
+    FROM {name}_asked
+    JOIN words AS b ON b.rank <= rarest
+    JOIN words AS a ON a.rank < b.rank
+    WHERE together = 2
     GROUP BY a.word
     UNION ALL
     SELECT format('''%s''', word)
-    FROM {name}_asked JOIN words ON rank <= n - need + 1
-    WHERE need <= 1 OR n - need > 18
+    FROM {name}_asked JOIN words ON rank <= rarest
+    WHERE together = 1
   ) AS t
 ),
 {name} AS MATERIALIZED (
