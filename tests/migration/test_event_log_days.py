@@ -8,6 +8,7 @@ import psycopg
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
+from cartsnitch_common.db.drift import find_drift
 from cartsnitch_common.values.ids import new_uuid
 
 BEFORE, AFTER = "0020_outbox_partitions", "0021_event_log_days"
@@ -60,3 +61,13 @@ def test_rows_rights_and_the_old_relay_stay(empty: Settings) -> None:
         assert one(count) == rows
         connection.execute(f"DROP OWNED BY {ROLE}")
         connection.execute(f"DROP ROLE {ROLE}")
+
+
+def test_partitions_are_no_drift(at_head: Settings) -> None:
+    """What the relay has made and dropped is data: `cartsnitch db check` finds nothing."""
+    assert find_drift(at_head) == ()
+    with psycopg.connect(at_head.require_database_url(), autocommit=True) as connection:
+        connection.execute("SELECT event_log_keep('7 days')")
+        assert find_drift(at_head) == ()
+        connection.execute("SELECT event_log_keep('-2 days')")
+    assert find_drift(at_head) == ()
