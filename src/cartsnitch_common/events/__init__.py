@@ -28,7 +28,13 @@ from cartsnitch_common.events.envelope import (
 )
 from cartsnitch_common.events.event import Event, event_from
 from cartsnitch_common.events.publishing import publish, publish_all, publish_sync
-from cartsnitch_common.events.pubsub import Subscription, SubscriptionStats, subscribe
+from cartsnitch_common.events.pubsub import (
+    PubSub,
+    Subscription,
+    SubscriptionStats,
+    subscribe,
+)
+from cartsnitch_common.events.replay import EventLog, ReplayStats
 
 __all__ = [
     "CoalescingPublisher",
@@ -38,7 +44,10 @@ __all__ = [
     "DeadLetter",
     "Event",
     "EventContext",
+    "EventLog",
     "Inbox",
+    "PubSub",
+    "ReplayStats",
     "Subscription",
     "SubscriptionStats",
     "async_redis",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.hand import Hand
     from cartsnitch_common.events.streams import Entry, GroupReader
 
+_LINGER: Final = 0.005
+"""Unit: seconds in which others may join; nobody waits for an acknowledgement."""
 _PAUSE: Final = 0.1
 """Unit: seconds before acknowledgements that failed are sent again, which changes nothing."""
 
@@ -42,6 +44,8 @@ class Acknowledger:
         """Acknowledge until closed."""
         while not (self._closing and not self._done):
             await self._wake.wait()
+            if not self._closing:
+                await asyncio.sleep(_LINGER)
             self._wake.clear()
             try:
                 await self._flush()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ResponseError
 
+from cartsnitch_common.errors import SetupError
 from cartsnitch_common.events.client import ClusterClient
 from cartsnitch_common.events.names import ENTRY_FIELD, GROUP_FIELD
 from cartsnitch_common.events.slot_reads import SlotReads
@@ -214,6 +215,35 @@ class GroupReader:
             data=data,
             group=None if group is None else group.decode(errors="replace"),
         )
+
+
+async def forget_consumer(redis: RedisClient, stream: str, group: str, name: str) -> bool:
+    """Remove a consumer's name that is not used any more, from a group.
+
+    Redis forgets with a name what is pending under it, and nobody would ever handle
+    that. So it is done only with nothing pending, and with no process of that
+    name: what one reads in between is lost to the group until it is replayed.
+
+    Args:
+        redis: A client with the right to ``XGROUP DELCONSUMER``, which services lack.
+        stream: The stream.
+        group: The group.
+        name: The name.
+
+    Returns:
+        False, and nothing is removed, when something is pending under it.
+
+    Raises:
+        SetupError: A process of that name has read in between.
+        RedisError: There is no such group, or Redis cannot be used.
+    """
+    pending: Any = await redis.xpending_range(stream, group, "-", "+", 1, name)
+    if pending:
+        return False
+    lost = await redis.xgroup_delconsumer(stream, group, name)
+    if lost:
+        raise SetupError(f"a consumer was in use: replay {lost} events of its group")
+    return True
 
 
 def _before(entry_id: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.events import Event
-from cartsnitch_common.events.streams import GroupReader
+from cartsnitch_common.events.streams import GroupReader, forget_consumer
 from tests.integration.events.consuming import (
     GROUP,
     STREAM,
@@ -146,6 +146,21 @@ async def test_what_a_stop_leaves_is_taken_at_once(redis: Redis, effects: Any) -
     async with running(successor):
         await until(lambda: successor.stats.handled == 3, 5)
     assert await effects_of(effects) == sent
+
+
+async def test_a_name_is_forgotten_only_with_nothing_pending(redis: Redis, effects: Any) -> None:
+    """Redis would forget the pending entries with it, and the events would be lost."""
+    event_id = await add(redis)
+    await redis.xgroup_create(STREAM, GROUP, id=0)
+    await redis.xreadgroup(GROUP, "gone", {STREAM: ">"})
+    assert not await forget_consumer(redis, STREAM, GROUP, "gone")
+    consumer = new_consumer(redis, effects, claim_after=0)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == 1)
+    assert await effects_of(effects) == [event_id]
+    assert await forget_consumer(redis, STREAM, GROUP, "gone")
+    names: Any = await redis.xinfo_consumers(STREAM, GROUP)
+    assert [consumer["name"] for consumer in names] == [b"1"]
 
 
 async def test_keys_are_handled_at_once(redis: Redis, effects: Any) -> None:
