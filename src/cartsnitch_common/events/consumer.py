@@ -10,6 +10,7 @@ processes are for availability, one after the other; concurrency is for speed.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections import Counter
 from contextlib import suppress
@@ -33,7 +34,6 @@ from cartsnitch_common.events.streams import GroupReader
 from cartsnitch_common.events.texts import one_line
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Awaitable, Callable, Sequence
 
     from google.protobuf.message import Message
@@ -156,7 +156,7 @@ class Consumer[S]:
             options=self._options,
             outage=self._redis_outage(),
             point=self._point,
-            regroup=lambda: self._replay_lost(stop),
+            regroup=lambda age: self._replay_lost(stop, age),
         )
         ended = asyncio.Event()
         tasks = [asyncio.create_task(acks.run()), asyncio.create_task(reading.renew(ended))]
@@ -219,13 +219,14 @@ class Consumer[S]:
         say(self._group, stats)
         return stats
 
-    async def _replay_lost(self, stop: asyncio.Event) -> None:
+    async def _replay_lost(self, stop: asyncio.Event, age: float | None) -> None:
         """Bring back what Redis had when it lost the group, before what it has now."""
         if self._log is None:
             return
+        since = None if age is None else dt.datetime.now(dt.UTC) - dt.timedelta(seconds=3 * age)
         while not stop.is_set():
             try:
-                await self.replay(self._log, stop=stop)
+                await self.replay(self._log, since_time=since, stop=stop)
             except InboxUnavailableError as error:
                 _LOG.warning("consumer %s cannot read the log: %s", self._group, error.reason)
                 await rest(stop, 1.0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,9 @@ _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_LOOK: Final = 0.01
 _LONGEST_LOOK: Final = 0.1
 """Unit: seconds between two looks at what another consumer has in hand."""
+LATE: Final = 90.0
+"""Unit: seconds after which the log has all that was on Redis: more than a relay's batch may
+take, which puts events on Redis first and into the log when it commits."""
 
 
 class Reading:
@@ -50,7 +54,7 @@ class Reading:
         options: ConsumerOptions,
         outage: Outage,
         point: FaultPoint | None,
-        regroup: Callable[[], Awaitable[None]],
+        regroup: Callable[[float | None], Awaitable[None]],
     ) -> None:
         """Describe it.
 
@@ -63,7 +67,8 @@ class Reading:
             options: How the consumer works.
             outage: Redis's.
             point: The fault points.
-            regroup: Called when the group was missing on a stream, and is made.
+            regroup: Called when the group was missing on a stream, and is made; and
+                again when the log is complete, with how many seconds ago that was.
         """
         self._reader = reader
         self._handlings = handlings
@@ -77,7 +82,7 @@ class Reading:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until stopped, through outages of Redis."""
-        recovering, regrouped, look_time = True, False, 0.0
+        recovering, regrouped, look_time, late_time = True, False, 0.0, math.inf
         clock = asyncio.get_running_loop().time
         while not stop.is_set():
             self._lanes.check()
@@ -86,12 +91,15 @@ class Reading:
                     if await self._reader.create_groups():
                         regrouped = True
                     if regrouped:
-                        await self._regroup()
-                        regrouped = False
+                        await self._regroup(None)
+                        regrouped, late_time = False, clock() + LATE
                 if recovering or clock() >= look_time:
                     for stream in self._reader.streams:
                         await self._look(stream, stop)
                     recovering, look_time = False, clock() + self._options.claim_after / 4
+                if clock() >= late_time:
+                    await self._regroup(LATE)
+                    late_time = math.inf
                 await self._read_new(stop)
             except RedisError as error:
                 # An answer may be lost with entries in it, and a wiped Redis has lost

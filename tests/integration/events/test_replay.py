@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import uuid
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
-from cartsnitch_common.events import Consumer, ConsumerOptions, Event
+from cartsnitch_common.db.models import LoggedEvent
+from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, reading, wrap
 from cartsnitch_common.events.inbox import SqlInbox
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Relay
@@ -18,6 +21,7 @@ from tests.event_payloads import prices
 from tests.integration.events.consuming import (
     FAST,
     GROUP,
+    add,
     effects_by_key,
     effects_of,
     letters,
@@ -66,6 +70,37 @@ async def test_a_wiped_redis_is_replayed_from_the_log(
         sent += await relay(settings, redis, effects, "a")
         await until_effects(effects, 9)
     assert await effects_of(effects) == sent
+
+
+async def test_what_reaches_the_log_after_a_wipe_is_found(
+    redis: Redis, effects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay's batch that was on the wiped Redis and commits later is replayed as well."""
+    monkeypatch.setattr(reading, "LATE", 1.0)
+    consumer = Consumer(
+        redis,
+        SqlInbox(effects),
+        group=GROUP,
+        options=ConsumerOptions(**FAST),
+        log=SqlEventLog(effects),
+    )
+    consumer.on(PricesUpdated)(write_effect)
+    async with running(consumer):
+        sent = await add(redis)
+        await until(lambda: consumer.stats.handled == 1)
+        late = wrap(prices(), service="stickershock", key="k")
+        async with effects.begin() as session:
+            row = LoggedEvent(
+                id=1,
+                event_id=uuid.UUID(late.event_id),
+                event_type=late.event_type,
+                key=late.key,
+                envelope=encode(late),
+                created_at=dt.datetime.now(dt.UTC),
+            )
+            session.add(row)
+        await until(lambda: consumer.stats.handled == 2)
+    assert await effects_of(effects) == [sent, late.event_id]
 
 
 async def test_a_replay_disturbs_no_other_group(
