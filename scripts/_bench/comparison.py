@@ -72,6 +72,7 @@ class Figure:
         unit: Its unit, such as ``MB``.
         goal: The most that it may be; None reports without judging.
         measure: Measures it once; the median of the rounds counts.
+        at_least: The goal is the least that it may be, as of a rate.
         rounds: How often it is measured. At least five where it is a time.
         note: What a reader must know to judge it.
     """
@@ -80,6 +81,7 @@ class Figure:
     unit: str
     goal: float | None
     measure: Callable[[World], Awaitable[float]]
+    at_least: bool = False
     rounds: int = 1
     note: str = ""
 

@@ -100,14 +100,16 @@ def _judge(row: Comparison, times: list[tuple[float, float]]) -> Result:
 
 
 def _judge_figure(row: Figure, values: list[float]) -> Result:
-    value = statistics.median(values)
+    value, goal = statistics.median(values), row.goal
+    bound = "at least" if row.at_least else "at most"
+    reached = None if goal is None else value >= goal if row.at_least else value <= goal
     return Result(
         name=row.name,
         against="",
-        goal="" if row.goal is None else f"at most {row.goal:g} {row.unit}",
-        measured=f"{value:.3g} {row.unit}",
+        goal="" if goal is None else f"{bound} {goal:,g} {row.unit}",
+        measured=f"{value:,.3g} {row.unit}" if value < 1000 else f"{value:,.0f} {row.unit}",  # noqa: PLR2004
         value=value,
-        passed=None if row.goal is None else value <= row.goal,
+        passed=reached,
         times=None,
         note=row.note,
     )

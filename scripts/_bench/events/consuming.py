@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _bench.world import World
     from cartsnitch_common.events import DeadLetter, Event
 
-_EVENTS: Final = 10_000
+_EVENTS: Final = 4_000
 _BATCH: Final = 200
 _STREAM: Final = binding_of(PricesUpdated).stream
 
@@ -164,6 +164,7 @@ ROWS: Final = (
         goal=0.8,
         direction=Direction.TIMES_AS_FAST,
         prepare=_streams,
+        rounds=5,
         note="No database on either side: it is the way from Redis to the handler.",
     ),
     Comparison(
@@ -172,6 +173,7 @@ ROWS: Final = (
         goal=None,
         direction=Direction.TIMES_AS_FAST,
         prepare=_channels(_listen(data, len)),
+        rounds=5,
         note="Both times hold the same publishing by redis-py's pipeline.",
     ),
     Comparison(
@@ -180,6 +182,7 @@ ROWS: Final = (
         goal=None,
         direction=Direction.TIMES_AS_FAST,
         prepare=_channels(_listen(lambda: seed_text(seed_event()), json.loads)),
+        rounds=5,
         note="Both times hold the same publishing by redis-py's pipeline.",
     ),
 )

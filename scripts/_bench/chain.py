@@ -1,0 +1,214 @@
+"""Events from an outbox to their effects, each part in a process of its own as in production.
+
+``python -m _bench.chain ROLE ...`` plays one part; it is told its servers by the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import insert, text
+
+from _bench.redis_world import SERVICE, payload
+from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch_common.config import Settings
+from cartsnitch_common.contract import binding_of
+from cartsnitch_common.db.engine import async_engine, async_sessions
+from cartsnitch_common.db.models import DeadLetter as Effect
+from cartsnitch_common.events import Consumer, ConsumerOptions, async_redis
+from cartsnitch_common.events.inbox import SqlInbox
+from cartsnitch_common.events.outbox import enqueue, enqueue_all
+from cartsnitch_common.events.relay import Relay
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from cartsnitch_common.events import Event
+
+_KEYS: Final = 200
+_TASKS: Final = 8
+
+
+class Chain(NamedTuple):
+    """What one run through outbox, relay, stream and inbox took."""
+
+    rate: float
+    """Unit: events a second, from the first that was written to the last effect."""
+    middle: float
+    """The median from the commit of an event to that of its effect. Unit: milliseconds."""
+    slow: float
+    """The same for the slowest of a hundred. Unit: milliseconds."""
+
+
+async def run_chain(settings: Settings, count: int, *, per_second: float, batch: int) -> Chain:
+    """Let events through, by processes that are ready before the first one.
+
+    Args:
+        settings: The servers; the database is at head.
+        count: How many events.
+        per_second: How many are written a second; 0 for as many as go.
+        batch: How many share a transaction, on both ends.
+    """
+    await _clear(settings)
+    consumer = await _play(settings, "consume", count, batch)
+    relay = await _play(settings, "relay")
+    producer = await _play(settings, "produce", count, batch, per_second)
+    processes = (consumer, relay, producer)
+    try:
+        for process in processes:
+            await process.stdout.readline()  # it is ready
+        producer.stdin.write(b"\n")
+        sent = json.loads(await producer.stdout.readline())
+        done = json.loads(await consumer.stdout.readline())
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+    delays = sorted(1000 * (done[event_id] - at) for event_id, at in sent.items())
+    took = max(done.values()) - min(sent.values())
+    return Chain(count / took, statistics.median(delays), delays[len(delays) * 99 // 100])
+
+
+async def _clear(settings: Settings) -> None:
+    """Leave nothing of an earlier run, which a new group would begin with."""
+    engine, redis = async_engine(settings), async_redis(settings)
+    async with engine.begin() as connection:
+        tables = "event_outbox, event_log, event_inbox, event_dead_letters"
+        await connection.execute(text(f"TRUNCATE {tables}"))
+    await redis.delete(binding_of(PricesUpdated).stream)
+    await engine.dispose()
+    await redis.aclose()
+
+
+async def _play(settings: Settings, role: str, *arguments: float) -> Any:
+    environment = os.environ | {
+        "CARTSNITCH_DATABASE_URL": settings.require_database_url(),
+        "CARTSNITCH_REDIS_URL": settings.require_redis_url(),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "_bench.chain", role, *map(str, arguments)),
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=64 * 1024 * 1024,
+    )
+
+
+async def _produce(settings: Settings, count: int, batch: int, per_second: float) -> None:
+    engine = async_engine(settings, pool_size=_TASKS, max_overflow=0, pool_pre_ping=False)
+    sessions = async_sessions(engine)
+    event, sent, numbers = payload(), dict[str, float](), iter(range(0, count, batch))
+    async with sessions() as session:
+        await session.execute(text("SELECT 1"))
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    start = time.time()
+
+    async def task() -> None:
+        for number in numbers:
+            if per_second:
+                await asyncio.sleep(start + number / per_second - time.time())
+            async with sessions.begin() as session:
+                if batch == 1:
+                    key = f"key-{number % _KEYS}"
+                    made = [await enqueue(session, event, service=SERVICE, key=key)]
+                else:
+                    some = [(event, f"key-{at % _KEYS}") for at in range(number, number + batch)]
+                    made = await enqueue_all(session, some, service=SERVICE)
+            sent.update(dict.fromkeys((one.event_id for one in made), time.time()))
+
+    await asyncio.gather(*(task() for _ in range(_TASKS)))
+    print(json.dumps(sent), flush=True)
+    await asyncio.sleep(60)
+
+
+class _Timed(SqlInbox):
+    """An inbox that knows when each effect was committed."""
+
+    def __init__(self, sessions: Any) -> None:
+        super().__init__(sessions)
+        self.done: dict[str, float] = {}
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        async with super().transaction() as session:
+            yield session
+            handled = session.info.get("handled", ())
+        self.done.update(dict.fromkeys(map(str, handled), time.time()))
+
+
+async def _consume(settings: Settings, count: int, batch: int) -> None:
+    engine = async_engine(settings, pool_size=_TASKS + 2, max_overflow=0, pool_pre_ping=False)
+    inbox, stop, redis = _Timed(async_sessions(engine)), asyncio.Event(), async_redis(settings)
+    options = ConsumerOptions(concurrency=1 if batch > 1 else _TASKS, batch_size=max(64, batch))
+    consumer: Consumer[AsyncSession] = Consumer(
+        redis, inbox, group=f"bench-{time.time_ns()}", options=options
+    )
+
+    async def effect(events: Sequence[Event[PricesUpdated]], session: AsyncSession) -> None:
+        rows = [_effect(event.event_id) for event in events]
+        await session.execute(insert(Effect), rows)
+        session.info["handled"] = [event.event_id for event in events]
+
+    if batch > 1:
+        consumer.on_batch(PricesUpdated)(effect)
+    else:
+
+        @consumer.on(PricesUpdated)
+        async def handle(event: Event[PricesUpdated], session: AsyncSession) -> None:
+            await effect([event], session)
+
+    running = asyncio.create_task(consumer.run(stop))
+    await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    while len(inbox.done) < count and not running.done():  # noqa: ASYNC110 - looks, and does not disturb
+        await asyncio.sleep(0.05)
+    print(json.dumps(inbox.done), flush=True)
+    await asyncio.sleep(60)
+
+
+def _effect(event_id: uuid.UUID) -> dict[str, Any]:
+    """A row of some size, in a table that has no part in the way there."""
+    return {
+        "consumer": "bench",
+        "stream": "effect",
+        "entry_id": str(event_id),
+        "envelope": b"",
+        "reason": "an effect of a benchmark",
+        "deliveries": 1,
+    }
+
+
+async def _relay(settings: Settings) -> None:
+    print("ready", flush=True)
+    await Relay(settings).run(asyncio.Event())
+
+
+def _main(role: str, *arguments: str) -> None:
+    settings = Settings.load(service="bench")
+    match role:
+        case "produce":
+            count, batch, per_second = arguments
+            asyncio.run(_produce(settings, int(count), int(batch), float(per_second)))
+        case "consume":
+            count, batch = arguments
+            asyncio.run(_consume(settings, int(count), int(batch)))
+        case _:
+            asyncio.run(_relay(settings))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
