@@ -199,7 +199,7 @@ class Consumer[S]:
             stop: Ends it early, when the events under way are done.
 
         Raises:
-            SetupError: There is no handler.
+            SetupError: There is no handler, or the repetition's name is too long.
             InboxUnavailableError: The log's database cannot be used now.
         """
         if not self._handlings:
@@ -208,7 +208,7 @@ class Consumer[S]:
         inbox: Inbox[S] = self._inbox
         if again is not None:
             _LOG.warning("consumer %s repeats effects, as %s", self._group, one_line(again))
-            inbox = Again(inbox, again)
+            inbox = Again(inbox, self._group, again)
         replay = Replay(inbox, self._handlings, group=self._group, options=self._options, stop=stop)
         stats = await replay.run(
             log,

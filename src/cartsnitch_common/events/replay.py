@@ -14,6 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from cartsnitch_common.errors import SetupError
 from cartsnitch_common.events.lanes import Lanes
 from cartsnitch_common.events.streams import Entry
 
@@ -90,10 +91,16 @@ class Again[S]:
     nothing either.
     """
 
-    def __init__(self, inbox: Inbox[S], name: str) -> None:
-        """Stand before an inbox."""
+    def __init__(self, inbox: Inbox[S], group: str, name: str) -> None:
+        """Stand before an inbox, for a repetition of a group's effects.
+
+        Raises:
+            SetupError: Both names together are longer than the inbox takes.
+        """
         self._inbox = inbox
-        self._name = name
+        self._name = f"{group}/{name}"
+        if len(self._name) > _LONGEST_NAME:
+            raise SetupError(f"group and repetition have more than {_LONGEST_NAME} characters")
         self.bury = inbox.bury
 
     def transaction(self) -> AbstractAsyncContextManager[S]:
@@ -103,22 +110,19 @@ class Again[S]:
     async def first_time(self, session: S, consumer: str, event_id: uuid.UUID) -> bool:
         """See ``delivery.Inbox``."""
         await self._inbox.first_time(session, consumer, event_id)
-        return await self._inbox.first_time(session, self.consumer(consumer), event_id)
+        return await self._inbox.first_time(session, self._name, event_id)
 
     async def first_times(
         self, session: S, consumer: str, event_ids: Sequence[uuid.UUID]
     ) -> set[uuid.UUID]:
         """See ``delivery.Inbox``."""
         await self._inbox.first_times(session, consumer, event_ids)
-        return await self._inbox.first_times(session, self.consumer(consumer), event_ids)
+        return await self._inbox.first_times(session, self._name, event_ids)
 
     async def marked(self, consumer: str, event_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
         """See ``delivery.Inbox``."""
-        return await self._inbox.marked(self.consumer(consumer), event_ids)
-
-    def consumer(self, group: str) -> str:
-        """Under which name the inbox marks the repetition of a group."""
-        return f"{group}/{self._name}"[:_LONGEST_NAME]
+        del consumer
+        return await self._inbox.marked(self._name, event_ids)
 
 
 class Replay:
