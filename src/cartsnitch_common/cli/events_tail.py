@@ -13,8 +13,9 @@ from cartsnitch_common.cli.servers import opened_redis, opened_sessions, stopped
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import EventType
 from cartsnitch_common.contract import bindings
+from cartsnitch_common.contract.redaction import redacted_value
 from cartsnitch_common.errors import EventError
-from cartsnitch_common.events.envelope import decode, to_json
+from cartsnitch_common.events.envelope import decode, payload_of, to_json
 from cartsnitch_common.events.event_log import read_log
 from cartsnitch_common.events.pubsub import subscribe
 
@@ -49,9 +50,9 @@ def tail(
     """Print each event that is published from now on, as one line of JSON.
 
     This listens to plain pub/sub, which keeps nothing: what was published before, or while
-    the connection is down, is not shown. Events are printed as they are, with whatever
-    personal fields they have. With --from-log the event log is read instead, from the
-    database; its events are of the days that the relay keeps.
+    the connection is down, is not shown. With --from-log the event log is read instead, from
+    the database; its events are of the days that the relay keeps. Personal fields are blotted
+    out, ids are not.
     """
     channels = set(channel or EventType)
     conditions = [Condition.parse(text, channels) for text in where or ()]
@@ -75,15 +76,14 @@ class _Printer:
         if self._key is not None and envelope.key != self._key:
             return False
         try:
-            line = to_json(envelope)
+            value = json.loads(to_json(envelope))
         except EventError as error:
             typer.echo(f"skipped an event: {error}", err=True)
             return False
-        if self._conditions:
-            value = json.loads(line)
-            if not all(condition.holds(value) for condition in self._conditions):
-                return False
-        typer.echo(line)
+        if not all(condition.holds(value) for condition in self._conditions):
+            return False
+        value["payload"] = redacted_value(value["payload"], payload_of(envelope).DESCRIPTOR)
+        typer.echo(json.dumps(value, ensure_ascii=False))
         if self._left is not None:
             self._left -= 1
         return self._left == 0

@@ -24,10 +24,16 @@ def redacted(message: Message) -> dict[str, Any]:
         message: Any message. An unknown field of it, which a newer version may hold to
             be personal, is not in the JSON form.
     """
-    return _redact(to_json_value(message, proto_names=True), message.DESCRIPTOR)
+    return redacted_value(to_json_value(message, proto_names=True), message.DESCRIPTOR)
 
 
-def _redact(value: dict[str, Any], descriptor: Any) -> dict[str, Any]:
+def redacted_value(value: dict[str, Any], descriptor: Any) -> dict[str, Any]:
+    """The same with a JSON form that is there already.
+
+    Args:
+        value: A message's JSON form as Python values, by proto names.
+        descriptor: The message's.
+    """
     return {name: _field(item, descriptor.fields_by_name[name]) for name, item in value.items()}
 
 
@@ -41,4 +47,4 @@ def _field(value: Any, field: Any) -> Any:
 
 def _single(value: Any, field: Any) -> Any:
     # A Timestamp's JSON form is a text, and no object with its fields.
-    return _redact(value, field.message_type) if isinstance(value, dict) else value
+    return redacted_value(value, field.message_type) if isinstance(value, dict) else value
