@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.internal import api_implementation
-from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,23 +27,11 @@ from cartsnitch_common.errors import (
 )
 from cartsnitch_common.events import decode, encode, envelope, payload_of, wrap
 from cartsnitch_common.events.json_form import MOST_ITEMS
-from tests.event_payloads import STORE, all_payloads, coupons, prices, publisher_of
+from tests.event_payloads import all_payloads, coupons, prices
+from tests.fuzz.samples import full
 
 PROTO = Path(__file__).parents[3] / "proto/cartsnitch/event/v1"
 EVENT_TYPES = sorted(all_payloads())
-
-
-def wrapped(payload: Message) -> Envelope:
-    return wrap(
-        payload,
-        service=publisher_of(payload),
-        key="k",
-        correlation_id="sync-1",
-        causation_id=STORE,
-        traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
-        event_id=STORE,
-        timestamp=dt.datetime(2026, 3, 15, 12, tzinfo=dt.UTC),
-    )
 
 
 def only_ours(data: bytes) -> None:
@@ -65,7 +52,7 @@ def test_every_event_of_the_contract_has_an_example() -> None:
 def test_an_envelope_comes_back_as_it_was(event_type: str) -> None:
     """Every event survives the way to bytes and back, whole."""
     payload = all_payloads()[event_type]
-    sent = wrapped(payload)
+    sent = full(payload)
     received = decode(encode(sent))
     assert received == sent
     assert payload_of(received) == payload
@@ -154,7 +141,7 @@ def test_bytes_beyond_the_limit_are_not_even_parsed() -> None:
 
 def test_a_payload_of_another_event_is_malformed() -> None:
     """Event type and payload must agree."""
-    made = wrapped(prices())
+    made = full(prices())
     made.event_type = "cartsnitch.coupons.updated"
     with pytest.raises(MalformedEnvelopeError, match="not the one"):
         decode(encode(made))
@@ -165,7 +152,7 @@ def test_a_payload_of_another_event_is_malformed() -> None:
 
 def test_an_event_type_of_a_newer_version_is_unknown_not_malformed() -> None:
     """A sound envelope of a type that is not known here can be told apart and skipped."""
-    made = wrapped(prices())
+    made = full(prices())
     made.ClearField("prices_updated")
     made.event_type = "cartsnitch.baskets.compared"
     newer = encode(made) + b"\xfa\x01\x03abc"  # field 31, which this version does not have
@@ -179,7 +166,7 @@ def test_an_event_type_of_a_newer_version_is_unknown_not_malformed() -> None:
 
 def test_a_broken_rule_makes_an_envelope_malformed() -> None:
     """What is read is held against the contract, and the field is named."""
-    made = wrapped(prices())
+    made = full(prices())
     made.prices_updated.observations[0].id = "secret-looking value"
     with pytest.raises(MalformedEnvelopeError, match=r"observations\[0\]\.id") as caught:
         decode(encode(made))
@@ -191,7 +178,7 @@ def test_a_broken_rule_makes_an_envelope_malformed() -> None:
 )
 def test_a_time_that_is_none_makes_an_envelope_malformed(seconds: int, nanos: int) -> None:
     """A timestamp that no clock shows does not reach a handler."""
-    made = wrapped(prices())
+    made = full(prices())
     made.timestamp.seconds, made.timestamp.nanos = seconds, nanos
     with pytest.raises(MalformedEnvelopeError, match="timestamp"):
         decode(encode(made))
@@ -199,13 +186,13 @@ def test_a_time_that_is_none_makes_an_envelope_malformed(seconds: int, nanos: in
 
 def test_a_field_of_a_newer_version_is_kept() -> None:
     """An older reader loses nothing that it does not know."""
-    data = encode(wrapped(prices())) + b"\xfa\x01\x03abc"
+    data = encode(full(prices())) + b"\xfa\x01\x03abc"
     assert decode(data).SerializeToString().endswith(b"\xfa\x01\x03abc")
 
 
 def test_a_small_envelope_cannot_make_much_work() -> None:
     """Many empty elements within the size limit are refused before each is checked."""
-    made = wrapped(prices())
+    made = full(prices())
     made.prices_updated.observations.extend([PriceObservation()] * 100_000)
     data = encode(made)
     start = time.process_time()
@@ -225,7 +212,7 @@ def test_the_bound_on_elements_is_above_every_rule() -> None:
             if field.message_type is not None:
                 inner = field.message_type.fields
                 assert not any(item.is_repeated for item in inner), field.full_name
-    assert decode(encode(wrapped(prices(500)))).prices_updated.observations[499].id
+    assert decode(encode(full(prices(500)))).prices_updated.observations[499].id
 
 
 @given(st.binary(max_size=400))
@@ -237,7 +224,7 @@ def test_any_bytes_are_handled(data: bytes) -> None:
 @given(st.sampled_from(EVENT_TYPES), st.data())
 def test_mixed_up_envelopes_are_handled(event_type: str, data: st.DataObject) -> None:
     """Pieces of sound envelopes in a wrong order raise only our errors."""
-    sound = encode(wrapped(all_payloads()[event_type]))
+    sound = encode(full(all_payloads()[event_type]))
     start = data.draw(st.integers(0, len(sound)))
     end = data.draw(st.integers(start, len(sound)))
     only_ours(sound[:start] + sound[end:] + sound[start:end])
