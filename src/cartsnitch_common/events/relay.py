@@ -35,7 +35,7 @@ from cartsnitch_common.events.observe import SILENT
 from cartsnitch_common.events.relay_publish import Published, publish
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -154,7 +154,7 @@ class Relay:
             DatabaseError: The database cannot be reached, or refuses a statement.
         """
         async with self._servers() as (engine, redis):
-            published = await self._relay_batch(engine, redis)
+            published = await self._relay_batch(engine, redis, without=())
         for refusal in published.refused.values():
             raise refusal
         return len(published.ids)
@@ -189,7 +189,8 @@ class Relay:
                     told = time.monotonic()
                 # A look costs less than a batch, and with nothing to do that is all.
                 if relayed or await self._is_waiting(engine):
-                    relayed = len((await self._relay_batch(engine, redis)).ids)
+                    without = self._held_back.now()
+                    relayed = len((await self._relay_batch(engine, redis, without)).ids)
             except RedisError as error:
                 database_outage.over()
                 await redis_outage.pause(stop, redis_reason(error))
@@ -206,9 +207,11 @@ class Relay:
             if relayed < self._options.batch_size // 2:
                 await rest(stop, spread(pause))
 
-    async def _relay_batch(self, engine: AsyncEngine, redis: RedisClient) -> Published:
-        """Relay one batch."""
-        options, start, without = self._options, time.monotonic(), self._held_back.now()
+    async def _relay_batch(
+        self, engine: AsyncEngine, redis: RedisClient, without: Collection[str]
+    ) -> Published:
+        """Relay one batch, without some channels."""
+        options, start = self._options, time.monotonic()
         published = Published([], {})
         # A connection that was cut without a word would never answer.
         async with asyncio.timeout(_DATABASE_PATIENCE) as limit, engine.begin() as connection:
@@ -257,7 +260,7 @@ class Relay:
             await _touch(connection)
         publishing = asyncio.create_task(publish(redis, events, self._options.retention))
         try:
-            while not (await asyncio.wait({publishing}, timeout=stuck_after / 3))[0]:
+            while not (await asyncio.wait({publishing}, timeout=stuck_after / 5))[0]:
                 await _touch(connection)
         except BaseException:
             publishing.cancel()

@@ -29,6 +29,7 @@ from tests.integration.events.relaying import (
     write,
 )
 
+SLACK = 2  # seconds for the relay that takes over, on a machine that has much to do
 CHILD = Path(__file__).with_name("relay_child.py")
 FILL = """
 INSERT INTO event_outbox (event_id, event_type, key, envelope)
@@ -100,7 +101,7 @@ async def test_another_relay_takes_over_from_a_suspended_one(
         start = time.monotonic()
         async with running(Relay(settings)):
             await until_empty(sessions)
-            assert time.monotonic() - start < 2.5
+            assert time.monotonic() - start < 2 + SLACK
             sent += await write(sessions, *"ab")
             await until_empty(sessions)
         process.send_signal(signal.SIGCONT)
