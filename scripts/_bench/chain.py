@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from cartsnitch_common.events import Event
 
 _KEYS: Final = 200
-_TASKS: Final = 8
+_TASKS: Final = 32
+"""Transactions at once, on both ends: each waits for the disk, and they wait together."""
 
 
 class Chain(NamedTuple):

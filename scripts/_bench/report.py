@@ -57,10 +57,11 @@ def as_json(results: Sequence[Result]) -> str:
 
 def as_page(results: Sequence[Result], *, suite: str) -> str:
     """The results as a page of the documentation."""
+    page = "benchmarks.md" if suite == "rows" else f"benchmarks-{suite}.md"
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `scripts/bench {suite} --write docs/benchmarks.md`. Both sides of a line run",
+        f"Written by `scripts/bench {suite} --write docs/{page}`. Both sides of a line run",
         "in turns in one process; the figure is the median of the rounds' ratios, with the garbage",
         "collector off, which favours the side that makes more objects. Times are the medians of",
         "a unit, such as a row.",

@@ -90,3 +90,14 @@ def test_a_quick_run_measures_and_judges_nothing(
     assert main(["rows", "--quick", "--json", "--only", "the products of 20 UPCs"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]
     assert result["value"] > 0
+
+
+def test_a_quick_run_of_events_measures_and_judges_nothing(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``scripts/bench events --quick`` starts its own servers and misses no goal."""
+    main = load("__main__").main
+    assert main(["events", "--quick", "--json", "--only", "publish 5,000|a stream"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert len(results) == 3
+    assert all(result["value"] > 0 for result in results)
