@@ -172,6 +172,28 @@ async def test_a_stop_lets_the_event_in_hand_finish(redis: Redis, effects: Any) 
     assert await effects_of(effects) == sent
 
 
+async def test_a_stop_waits_no_longer_than_the_grace(redis: Redis, effects: Any) -> None:
+    """A handler that does not end in time is rolled back, and its event left to the next one."""
+    event_id = await add(redis)
+    started = asyncio.Event()
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        await write_effect(event, session)
+        started.set()
+        await asyncio.sleep(30)
+
+    async with running(new_consumer(redis, effects, handler, grace=0.2)) as stop:
+        await started.wait()
+        stop.set()
+        start = time.monotonic()
+    assert time.monotonic() - start < 5
+    assert await effects_of(effects) == []
+    successor = new_consumer(redis, effects, name="2")
+    async with running(successor):
+        await until(lambda: successor.stats.handled == 1)
+    assert await effects_of(effects) == [event_id]
+
+
 async def test_a_stop_does_not_wait_for_a_back_off(redis: Redis, effects: Any) -> None:
     """A stop while a failed event waits for its next try is prompt, and loses nothing."""
 

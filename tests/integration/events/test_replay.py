@@ -46,18 +46,20 @@ async def relay(settings: Settings, redis: Redis, sessions: Any, *keys: str) -> 
     return sent
 
 
+def with_log(redis: Redis, sessions: Any) -> Consumer[AsyncSession]:
+    """A consumer that replays by itself."""
+    options = ConsumerOptions(**FAST)
+    inbox, log = SqlInbox(sessions), SqlEventLog(sessions)
+    consumer = Consumer(redis, inbox, group=GROUP, options=options, log=log)
+    consumer.on(PricesUpdated)(write_effect)
+    return consumer
+
+
 async def test_a_wiped_redis_is_replayed_from_the_log(
     redis: Redis, effects: Any, settings: Settings
 ) -> None:
     """What Redis had and lost is handled from the log, once and in order, before what is new."""
-    consumer = Consumer(
-        redis,
-        SqlInbox(effects),
-        group=GROUP,
-        options=ConsumerOptions(**FAST),
-        log=SqlEventLog(effects),
-    )
-    consumer.on(PricesUpdated)(write_effect)
+    consumer = with_log(redis, effects)
     sent = await relay(settings, redis, effects, "a", "b", "a")
     async with running(consumer):
         await until(lambda: consumer.stats.handled == 3)
@@ -77,14 +79,7 @@ async def test_what_reaches_the_log_after_a_wipe_is_found(
 ) -> None:
     """A relay's batch that was on the wiped Redis and commits later is replayed as well."""
     monkeypatch.setattr(reading, "LATE", 1.0)
-    consumer = Consumer(
-        redis,
-        SqlInbox(effects),
-        group=GROUP,
-        options=ConsumerOptions(**FAST),
-        log=SqlEventLog(effects),
-    )
-    consumer.on(PricesUpdated)(write_effect)
+    consumer = with_log(redis, effects)
     async with running(consumer):
         sent = await add(redis)
         await until(lambda: consumer.stats.handled == 1)
