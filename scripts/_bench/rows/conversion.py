@@ -37,17 +37,31 @@ def _each(
     rival: Callable[[Any], object],
     rivals_inputs: Callable[[], Iterable[Any]] | None = None,
 ) -> Prepare:
-    """Sides that do one thing after the other; each keeps only the last result."""
+    """Sides that do one thing after the other; each keeps only the last result.
+
+    Each run has inputs that nobody has looked at, as a driver gives them: a Decimal, a date
+    and a text remember their hash, and what is measured often would find it there.
+    """
 
     async def prepare(_: World) -> AsyncIterator[Sides]:
-        mine = list(inputs())
-        theirs = mine if rivals_inputs is None else list(rivals_inputs())
+        mine: list[Any] = []
+        theirs: list[Any] = []
+
+        def renew() -> None:
+            mine[:] = inputs()
+            theirs[:] = mine if rivals_inputs is None else rivals_inputs()
 
         def run(work: Callable[[Any], object], many: list[Any]) -> None:
             for one in many:
                 work(one)
 
-        yield Sides(ours=lambda: run(ours, mine), rival=lambda: run(rival, theirs), units=len(mine))
+        renew()
+        yield Sides(
+            ours=lambda: run(ours, mine),
+            rival=lambda: run(rival, theirs),
+            units=len(mine),
+            after=renew,
+        )
 
     return prepare
 
@@ -68,8 +82,12 @@ def _rows(make: Callable[[Samples], Any]) -> list[Any]:
 
 
 async def _scalars(_: World) -> AsyncIterator[Sides]:
-    rows = _prices()
-    records = [scalars_of(_PRICES, row) for row in rows]
+    rows: list[models.PriceHistory] = []
+    records: list[Any] = []
+
+    def renew() -> None:
+        rows[:] = _prices()
+        records[:] = [scalars_of(_PRICES, row) for row in rows]
 
     def ours() -> None:
         _PRICES.encode_records(records)
@@ -78,7 +96,8 @@ async def _scalars(_: World) -> AsyncIterator[Sides]:
         for row in rows:
             Price.model_validate(row).model_dump_json()
 
-    yield Sides(ours=ours, rival=rival, units=len(rows))
+    renew()
+    yield Sides(ours=ours, rival=rival, units=len(rows), after=renew)
 
 
 def _copy_row(data: bytes) -> bytes:
@@ -192,6 +211,7 @@ ROWS = (
             _purchases,
             lambda row: Purchase.model_validate(row).model_dump_json(),
         ),
+        note="rows are new in each round: a Decimal that was looked at before knows its hash",
     ),
     Comparison(
         name="bytes to a purchase of 20 items, as dicts",
@@ -204,7 +224,8 @@ ROWS = (
             lambda data: Purchase.model_validate_json(data).model_dump(),
             lambda: [Purchase.model_validate(row).model_dump_json() for row in _purchases()],
         ),
-        note="ours has checked every rule of the purchase and of its items, which costs the goal:"
-        " reading the fields alone would meet it; Pydantic has checked types",
+        note="ours has checked every rule of the purchase and of its items, Pydantic types;"
+        " parsing and reading into dicts alone, nothing checked or converted, was measured"
+        " at 2.2 times as fast",
     ),
 )

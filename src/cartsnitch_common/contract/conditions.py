@@ -26,6 +26,9 @@ _EMAIL: Final = rf"[a-zA-Z0-9._%+-]+@{_LABEL}(\.{_LABEL})*"
 _PLAIN: Final = re.compile(
     r"\^(\\[.+-]|\[[A-Za-z0-9_!~+.-]+\]|[A-Za-z0-9_:/-]|[()|?*+]|\{[0-9,]+\})*\$", re.ASCII
 )
+# Digits alone, of one length or another: asked for less than a pattern.
+_CODE: Final = r"\[0-9\]\{([0-9]+)(?:,([0-9]+))?\}"
+_CODES: Final = re.compile(rf"\^\({_CODE}(?:\|{_CODE})*\)\$", re.ASCII)
 _NUMBERS: Final = frozenset({"int32", "int64", "uint32", "uint64", "double"})
 
 
@@ -156,9 +159,21 @@ def _of_text(field: Any, rules: Any, variable: str, names: dict[str, Any]) -> li
         if not _PLAIN.fullmatch(rules.pattern):
             raise UnknownRuleError(f"{field.full_name}: pattern")
         name = f"is_{field.containing_type.name}_{field.name}"
-        # Without its ends: in Python `$` is also before a line break.
-        conditions.append(_matches(name, rules.pattern[1:-1], variable, names))
+        if _CODES.fullmatch(rules.pattern):
+            conditions.append(_is_code(rules.pattern, variable))
+        else:
+            # Without its ends: in Python `$` is also before a line break.
+            conditions.append(_matches(name, rules.pattern[1:-1], variable, names))
     return conditions
+
+
+def _is_code(pattern: str, variable: str) -> str:
+    lengths = {
+        length
+        for low, high in re.findall(_CODE, pattern)
+        for length in range(int(low), int(high or low) + 1)
+    }
+    return f"len({variable}) in {lengths!r} and {variable}.isascii() and {variable}.isdigit()"
 
 
 def _matches(name: str, pattern: str, variable: str, names: dict[str, Any]) -> str:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from cartsnitch_common.convert.mapping import Mapping
 
-_BATCH: Final = 10_000
-"""The messages of one COPY."""
+_BATCH: Final = 25_000
+"""The messages of one COPY. With fewer, the trigger of current prices writes the same rows
+more often: 10,000 take the server a tenth more, 100,000 no less."""
 
 _BATCH_WITH_CHILDREN: Final = 1000
 """The messages of one COPY where each brings rows of another table."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import inspect
 from sqlalchemy.orm.base import NO_VALUE, PASSIVE_NO_FETCH, PASSIVE_NO_RESULT
@@ -28,7 +28,7 @@ from cartsnitch_common.convert.wire import build_record_encoder, build_row_encod
 from cartsnitch_common.errors import UnmappableValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from google.protobuf.message import Message
 
@@ -148,6 +148,17 @@ class Mapping[R: Base, M: Message]:
             encoded = None
         return encoded if encoded is not None else self._slow_message(row).SerializeToString()
 
+    def encode_rows(self, rows: Sequence[R]) -> list[bytes]:
+        """The bytes of many rows' messages; raises as :meth:`to_message`."""
+        encode = self._encode_row
+        try:
+            found = [encode(row.__dict__) for row in rows]
+        except DECLINED:
+            found = [None]
+        if all(found):
+            return cast("list[bytes]", found)
+        return [self.encode_row(row) for row in rows]
+
     def encode_records(self, records: Sequence[Any]) -> list[bytes]:
         """The bytes of messages by records of the scalars of ``projection.project``.
 
@@ -188,6 +199,15 @@ class Mapping[R: Base, M: Message]:
             return self._read_values(twin)
         except DECLINED:
             return None
+
+    def read_twins(self, twins: Iterable[Message]) -> list[dict[str, Any]] | None:
+        """The values by each twin; None where one message is to be asked itself."""
+        read = self._read_values
+        try:
+            found = [read(twin) for twin in twins]
+        except DECLINED:
+            return None
+        return cast("list[dict[str, Any]]", found) if all(found) else None
 
     def copy_row(self, message: M) -> bytes:
         """The message's row in a binary COPY of the mapped columns, in the pairs' order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from cartsnitch.purchase.v1 import Purchase, PurchaseItem
 from cartsnitch_common.contract import check
@@ -32,7 +32,7 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
         encoded = super().encode_row(row)
         if "items" not in row.__dict__:
             return encoded
-        return self.with_items(encoded, [PURCHASE_ITEM.encode_row(item) for item in row.items])
+        return self.with_items(encoded, PURCHASE_ITEM.encode_rows(row.items))
 
     def with_items(self, purchase: bytes, items: Iterable[bytes]) -> bytes:
         """The bytes of a purchase and of its items as those of one message."""
@@ -58,10 +58,10 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
         values = self.read_twin(twin)
         if values is None:
             values = self._slow_values(message)
-        items = [PURCHASE_ITEM.read_twin(item) for item in twin.items]
-        if all(item is not None and item["purchase_id"] == values["id"] for item in items):
-            return values, cast("list[dict[str, Any]]", items)
-        return values, _of_items(PURCHASE_ITEM.values, message)
+        items = PURCHASE_ITEM.read_twins(twin.items)
+        if items is None or not {item["purchase_id"] for item in items} <= {values["id"]}:
+            items = _of_items(PURCHASE_ITEM.values, message)
+        return values, items
 
     def copy_children(self, message: Purchase) -> list[bytes]:
         """See ``Mapping``."""

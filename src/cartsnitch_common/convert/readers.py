@@ -20,7 +20,7 @@ from cartsnitch_common.contract.source import build_function
 from cartsnitch_common.convert import binary
 from cartsnitch_common.convert.memo import Memo
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
-from cartsnitch_common.convert.twins import is_opaque
+from cartsnitch_common.convert.twins import UNSET, is_opaque
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -110,9 +110,7 @@ class _Reading(Checks):
         self.accepts[field.name] = build_function(
             f"accept_{field.name}", ", ".join(places), [f"return {asked}"], self.names
         )
-        unset = "return None" if field_rules(field).required else f"{variable} = None"
         self.lines.append(f"{variable} = {message}.{field.name}")
-        self.lines.append(f"if not {variable} and not {message}.HasField({field.name!r}): {unset}")
 
     def _places(self, descriptor: Any, variables: Mapping[str, str]) -> Mapping[str, str]:
         """A condition that looks into a price or a date looks into the message again."""
@@ -121,7 +119,7 @@ class _Reading(Checks):
             if is_opaque(field):
                 name, variable = f"parsed_{field.name}", variables[field.name]
                 self.names[name] = Memo(_parser(field))
-                places[field.name] = f"({variable} and {name}[{variable}])"
+                places[field.name] = f"{name}[{variable}]"
         return places
 
     def _of_value(self, field: Any, variable: str, conditions: list[str]) -> list[str]:
@@ -143,6 +141,8 @@ def _checked(
     for pair in pairs:
         variable = variables[pair.field]
         rules = field_rules(pair.descriptor)
+        if is_opaque(pair.descriptor):
+            continue  # what makes its value refuses one that is unset, or makes NULL of it
         if pair.descriptor.has_presence and not pair.nullable and not rules.required:
             checks.lines.append(f"if {variable} is None: return None")
         elif pair.shape is Shape.UUID and rules.ignore:
@@ -153,8 +153,8 @@ def _checked(
 
 def _or_unset(pair: Pair, variables: dict[str, str], unset: str, converted: str) -> str:
     """The expression of what is converted, or of what stands for NULL."""
-    if not pair.nullable or converted == variables[pair.field]:
-        return converted  # it is not unset, or what is unset is None already
+    if not pair.nullable or converted == variables[pair.field] or is_opaque(pair.descriptor):
+        return converted  # it is not unset, or what is unset is converted already
     return f"{unset} if {variables[pair.field]} is None else {converted}"
 
 
@@ -163,10 +163,15 @@ def _part(pair: Pair, variables: dict[str, str], part: str) -> str:
 
 
 def _parser(field: Any) -> Callable[[bytes], Any]:
-    """What reads the message of a field from its bytes, if they are short enough to keep."""
+    """What reads the message of a field from its bytes, if they are short enough to keep.
+
+    It gives None where the field is unset.
+    """
     kind: Any = message_factory.GetMessageClass(field.message_type)
 
     def parse(encoded: bytes) -> Any:
+        if encoded == UNSET:
+            return None
         if len(encoded) > _LONGEST:
             raise ValueError("holds more than its fields")
         return kind.FromString(encoded)
@@ -174,17 +179,22 @@ def _parser(field: Any) -> Callable[[bytes], Any]:
     return parse
 
 
-def _maker(pair: Pair, reading: _Reading) -> Callable[[bytes], Any]:
+def _maker(
+    pair: Pair, reading: _Reading, unset: object, write: Callable[[Any], Any]
+) -> Callable[[bytes], Any]:
     """What makes a column's value of the bytes of a message that keeps the rules."""
     accept = reading.accepts[pair.field]
     parse = _parser(pair.descriptor)
     names = [part.name for part in pair.descriptor.message_type.fields]
+    optional = pair.nullable and not field_rules(pair.descriptor).required
 
     def make(encoded: bytes) -> Any:
         message = parse(encoded)
-        if not accept(*(getattr(message, name) for name in names)):
+        if message is None and optional:
+            return unset
+        if message is None or not accept(*(getattr(message, name) for name in names)):
             raise ValueError("breaks a rule")
-        return pair.codec.read(message)
+        return write(pair.codec.read(message))
 
     return make
 
@@ -208,7 +218,7 @@ def _value(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:
             seconds, nanos = (_part(pair, variables, name) for name in ("seconds", "nanos"))
             return f"EPOCH + timedelta(0, {seconds}, {nanos} // 1000)"
         case _:
-            names[made] = Memo(_maker(pair, reading))
+            names[made] = Memo(_maker(pair, reading, None, lambda value: value))
             return f"{made}[{variable}]"
 
 
@@ -239,6 +249,6 @@ def _field(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:  # 
             names["json"] = binary.json_field
             return f"json(list({variable}))"
         case _:
-            make, write = _maker(pair, reading), binary.FIELDS[pair.shape]
-            names[made] = Memo(lambda key: write(make(key)))
+            write = binary.FIELDS[pair.shape]
+            names[made] = Memo(_maker(pair, reading, binary.NULL, write))
             return f"{made}[{variable}]"
