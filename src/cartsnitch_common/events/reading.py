@@ -178,7 +178,8 @@ class Reading:
             return False
         if not await self._settler.ready():
             return False
-        for entry in await self._reader.take(stream, pending, idle=idle):
+        taken = await self._reader.take(stream, pending, idle=idle)
+        for entry in taken:
             # One by one: Redis counts a delivery, and one may end the process.
             self._hand.take(stream, entry.entry_id)
             self._begin(stream, [entry])
@@ -187,7 +188,8 @@ class Reading:
                     return False
                 self._lanes.check()
                 await self._hand.left(self._options.block)
-        return True
+        # Nothing: it is done, or its owner has given word since. Only another look tells.
+        return bool(taken)
 
     def _begin(self, stream: str, entries: list[Entry]) -> None:
         for work in self._settler.works(self._handlings[stream], entries):
