@@ -9,17 +9,19 @@ from typing import Any
 
 from sqlalchemy import text
 
-from cartsnitch.event.v1 import CouponsUpdated, PricesUpdated
+from cartsnitch.event.v1 import CouponsUpdated, PricesUpdated, ReceiptsIngested
 from cartsnitch_common.config import Settings
 from cartsnitch_common.contract import binding_of, bindings
 from cartsnitch_common.db.models import LoggedEvent, OutboxEvent
 from cartsnitch_common.events import (
+    CoalescingPublisher,
     Consumer,
     ConsumerOptions,
     async_redis,
     check_redis,
     check_redis_sync,
     publish,
+    publish_all,
     publish_sync,
     subscribe,
     sync_redis,
@@ -28,7 +30,7 @@ from cartsnitch_common.events.client import RedisClient, check_rights_sync
 from cartsnitch_common.events.inbox import SqlInbox
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Relay
-from tests.event_payloads import all_payloads, coupons, prices, publisher_of
+from tests.event_payloads import all_payloads, coupons, prices, publisher_of, receipts
 from tests.integration.events import consuming, relaying
 from tests.integration.redis.conftest import Place, Sessions
 
@@ -109,6 +111,31 @@ async def test_every_event_is_heard(place_settings: Settings) -> None:
                     if len(heard) == 2 * len(payloads):
                         break
         assert sorted(heard) == sorted((name, key) for name in payloads for key in "as")
+
+
+async def test_events_published_together_are_heard(place_settings: Settings) -> None:
+    """A batch of several channels and what many tasks publish at once arrive, each in order."""
+    numbers = range(20)
+    async with (
+        connected(place_settings) as redis,
+        CoalescingPublisher(redis, service="receiptwitness") as publisher,
+        subscribe(redis, PricesUpdated, ReceiptsIngested) as events,
+    ):
+        batch = [(payload, f"{number}") for number in numbers for payload in (prices(), receipts())]
+        ids = await publish_all(redis, batch, service="receiptwitness")
+        ids += await asyncio.gather(
+            *(publisher.publish(prices(), key=f"{number}") for number in numbers)
+        )
+        heard: dict[str, list[str]] = {}
+        count = 0
+        async with asyncio.timeout(10):
+            async for event in events:
+                heard.setdefault(event.type.value, []).append(str(event.event_id))
+                count += 1
+                if count == len(ids):
+                    break
+    channels = [binding_of(kind).channel for kind in (PricesUpdated, ReceiptsIngested)]
+    assert [heard[channel] for channel in channels] == [ids[:40:2] + ids[40:], ids[1:40:2]]
 
 
 async def test_a_batch_reaches_its_streams(

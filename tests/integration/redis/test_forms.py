@@ -11,6 +11,7 @@ from tests import redis_groups, redis_servers
 from tests.integration.redis.behaviour import (  # noqa: F401 - collected here
     test_a_batch_reaches_its_streams,
     test_a_cut_subscription_listens_anew,
+    test_events_published_together_are_heard,
     test_every_event_is_heard,
     test_lost_connections_lose_no_event,
     test_the_checks_name_the_server,
