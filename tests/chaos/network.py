@@ -1,0 +1,56 @@
+"""The network between the processes and their servers: cut, one answer lost, half open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tests.chaos.outages import cast
+from tests.chaos.play import Fault, Play
+
+SILENCES = 6
+"""One of so many faults is a half-open connection, which costs a socket's whole timeout."""
+
+ANSWERS = (
+    (1, b"EXEC\r\n"),  # the relay does not know what is published
+    (0, b"COMMIT"),  # nobody knows what is committed
+    (1, b"XACK\r\n"),
+    (1, b"XREADGROUP\r\n"),  # entries are delivered that nobody got
+    (0, b"event_inbox"),
+)
+"""Whose answer is lost: the proxy's number, and a word of the request."""
+
+
+async def break_network(play: Play, count: int) -> None:
+    """By turns all connections are cut, an answer is lost, or connections fall silent."""
+    stage, score = play.stage, play.score
+    await cast(play)
+    for number in range(count):
+        play.load(40)
+        await asyncio.sleep(play.dice.uniform(0, 0.1))
+        score.injected += 1
+        match number % SILENCES:
+            case 0:
+                score.bitten += stage.proxies[number // SILENCES % 2].fall_silent() > 0
+            case 1 | 3:
+                score.bitten += stage.proxies[number % SILENCES // 2].cut() > 0
+            case turn:
+                proxy, word = ANSWERS[(number // SILENCES * 3 + turn // 2) % len(ANSWERS)]
+                losing = stage.proxies[proxy].lose_answer(word, within=20)
+                score.bitten += await losing
+                score.repeats += word == b"EXEC\r\n"
+        start = time.monotonic()
+        await stage.caught_up()
+        score.recoveries.append(time.monotonic() - start)
+
+
+FAULTS = [
+    Fault(
+        name="cut the network, lose an answer, leave it half open",
+        run=break_network,
+        short=60,
+        long=600,
+        proxied=True,
+        limit=10,
+    )
+]
