@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,39 @@ async def test_a_consumer_waits_for_what_another_has_in_hand(redis: Redis, effec
         stop.set()
         await asyncio.sleep(0.3)  # it reads nothing more
         sent.append(await add(redis))
+        async with running(second):
+            await asyncio.sleep(0.5)
+            assert second.stats.handled == 0
+            go.set()
+            await until(lambda: second.stats.handled == 1)
+    assert await effects_of(effects) == sent
+
+
+async def test_a_consumer_that_gave_word_in_time_is_not_overtaken(
+    redis: Redis, effects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that looked forsaken, and is renewed before it is claimed, is waited for."""
+    pending_of = GroupReader.pending
+
+    async def outdated(reader: GroupReader, *args: Any, **options: Any) -> list[Any]:
+        found = await pending_of(reader, *args, **options)
+        return [replace(one, idle=99.0) for one in found]
+
+    monkeypatch.setattr(GroupReader, "pending", outdated)
+    sent = [await add(redis)]
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        begun.set()
+        await go.wait()
+        await write_effect(event, session)
+
+    async with running(new_consumer(redis, effects, slow, name="a")) as stop:
+        await begun.wait()
+        stop.set()
+        await asyncio.sleep(0.3)  # it reads nothing more
+        sent.append(await add(redis))
+        second = new_consumer(redis, effects, name="b")
         async with running(second):
             await asyncio.sleep(0.5)
             assert second.stats.handled == 0
