@@ -25,7 +25,7 @@ _END: Final = b"\r\n"
 
 
 class AnswerLostError(RedisConnectionError):
-    """The commands were sent, and the connection broke before every reply was read."""
+    """the commands were sent, and the connection broke before every reply was read."""
 
 
 def pack(*words: bytes, more: int = 0) -> bytes:
@@ -70,7 +70,7 @@ async def exchange(redis: Redis, commands: bytes) -> AsyncIterator[Replies]:
         except BaseException as error:
             await connection.disconnect(nowait=True)  # what comes on it now is of no use
             if isinstance(error, (RedisError, OSError)):  # asyncio's TimeoutError is an OSError
-                raise AnswerLostError("Connection lost before the answer.") from error
+                raise AnswerLostError("connection lost before the answer") from error
             raise
 
 
@@ -108,7 +108,7 @@ class Replies:
                 case b"-":
                     found.append(self._refusal(self._buffer[start:end]))
                 case _:
-                    raise InvalidResponse("Protocol Error")
+                    raise InvalidResponse("protocol error")
         return found
 
     async def transaction(self, commands: int) -> list[RedisError | None] | RedisError:
@@ -126,7 +126,7 @@ class Replies:
         (aborted,) = await self.read(1)
         refused = next((error for error in queued if error is not None), aborted)
         if refused is None:
-            raise InvalidResponse("Protocol Error")
+            raise InvalidResponse("protocol error")
         return refused
 
     def require_end(self) -> None:
@@ -136,7 +136,7 @@ class Replies:
             InvalidResponse: The server answers to something else than what was asked.
         """
         if self._at != len(self._buffer):
-            raise InvalidResponse("Protocol Error")
+            raise InvalidResponse("protocol error")
 
     def _refusal(self, text: bytearray) -> RedisError:
         error: RedisError = self._error(text.decode("utf-8", "replace"))
@@ -154,5 +154,5 @@ class Replies:
     async def _more(self) -> None:
         chunk = await self._reader.read(_CHUNK)
         if not chunk:
-            raise RedisConnectionError("Connection closed by server.")
+            raise RedisConnectionError("connection closed by the server")
         self._buffer += chunk
