@@ -8,7 +8,7 @@ import time
 from tests.chaos.outages import cast
 from tests.chaos.play import Fault, Play
 
-SILENCES = 6
+SILENCES = 10
 """One of so many faults is a half-open connection, which costs a socket's whole timeout."""
 
 ANSWERS = (
@@ -16,7 +16,7 @@ ANSWERS = (
     (0, b"COMMIT"),  # nobody knows what is committed
     (1, b"XACK\r\n"),
     (1, b"XREADGROUP\r\n"),  # entries are delivered that nobody got
-    (0, b"event_inbox"),
+    (0, b"BEGIN"),
 )
 """Whose answer is lost: the proxy's number, and a word of the request."""
 
@@ -32,10 +32,10 @@ async def break_network(play: Play, count: int) -> None:
         match number % SILENCES:
             case 0:
                 score.bitten += stage.proxies[number // SILENCES % 2].fall_silent() > 0
-            case 1 | 3:
-                score.bitten += stage.proxies[number % SILENCES // 2].cut() > 0
+            case 1 | 3 | 5 | 7 | 9:
+                score.bitten += stage.proxies[number // 2 % 2].cut() > 0
             case turn:
-                proxy, word = ANSWERS[(number // SILENCES * 3 + turn // 2) % len(ANSWERS)]
+                proxy, word = ANSWERS[(number // SILENCES * 4 + turn // 2) % len(ANSWERS)]
                 losing = stage.proxies[proxy].lose_answer(word, within=20)
                 score.bitten += await losing
                 score.repeats += word == b"EXEC\r\n"
@@ -51,6 +51,6 @@ FAULTS = [
         short=60,
         long=600,
         proxied=True,
-        limit=10,
+        limit=15,
     )
 ]

@@ -37,8 +37,8 @@ PATIENCE = {
     "redis_connect_timeout": 1.0,
     "redis_socket_timeout": 1.0,
     "redis_block_time": 0.2,
-    "database_connect_timeout": 2.0,
-    "database_statement_timeout": 5.0,
+    "database_connect_timeout": 1.0,
+    "database_statement_timeout": 3.0,
 }
 """Settings under which a silent server is noticed within the length of a test."""
 
