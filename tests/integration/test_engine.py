@@ -267,3 +267,26 @@ def test_sync_and_async_options_can_be_overruled(own: Settings) -> None:
     with engine.begin() as connection:
         assert connection.scalar(text("SHOW application_name")) == "other"
     engine.dispose()
+
+
+async def test_a_connection_of_the_pool_is_asked_for_a_sign_of_life_in_one_trip(
+    settings: Settings,
+) -> None:
+    """A session asks its connection one query of nothing, in no transaction."""
+    engine = async_engine(settings, pool_size=1, max_overflow=0)
+    asked: list[str] = []
+
+    def note(record: Any) -> None:
+        asked.append(record.query)
+
+    try:
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            raw.driver_connection.add_query_logger(note)
+        asked.clear()
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            raw.driver_connection.remove_query_logger(note)
+        assert asked == ["SELECT"]
+    finally:
+        await engine.dispose()

@@ -34,6 +34,7 @@ from cartsnitch_common.db.engine_events import (
     forget_after_fork,
     in_autocommit,
     leave_lost_servers,
+    ping_in_one_trip,
     raise_ours,
 )
 from cartsnitch_common.db.failures import connection_failure
@@ -83,6 +84,7 @@ def async_engine(
     address = asyncpg_address(settings, replica=replica)
     options = _defaults(AsyncPool, replica=replica) | options
     engine = create_async_engine(address.url, **_options(settings, address, options))
+    ping_in_one_trip(engine.sync_engine)
     # asyncpg has set the time zone while it connected.
     _prepare(engine.sync_engine, _local_timeout(settings), driver_errors=driver_errors)
     return engine

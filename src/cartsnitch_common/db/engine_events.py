@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -44,7 +45,13 @@ class AsyncPool(AsyncAdaptedQueuePool):
 
     def connect(self) -> PoolProxiedConnection:
         """See ``Pool.connect``."""
-        return _checked_out(super().connect)
+        try:
+            return _checked_out(super().connect)
+        except TimeoutError as error:
+            # A ping without an answer. The others are as old, and each would take as long.
+            self._invalidate_time = time.time()
+            reason = connection_failure(error)
+        raise DatabaseUnavailableError(reason=reason)
 
 
 def in_autocommit(connection: Connection) -> bool:
@@ -95,10 +102,28 @@ def leave_lost_servers(engine: Engine) -> None:
         state = sqlstate_of(context.original_exception)
         if state == _ONLY_READS and _only_reads(context.connection):
             return  # as the session wanted it
-        if is_lost(state) or isinstance(context.original_exception, ConnectionError):
+        if is_lost(state) or isinstance(context.original_exception, ConnectionError | TimeoutError):
             context.is_disconnect = True
             # A limit of time ends one connection and says nothing of the others.
             context.invalidate_pool_on_disconnect = state not in _ENDED_BY_LIMIT
+
+
+def ping_in_one_trip(engine: Engine) -> None:
+    """Ask an asyncpg connection for a sign of life with one query of nothing.
+
+    SQLAlchemy asks within a transaction, which is three round trips for every session. It
+    does so for poolers, because it prepares the query; one that is not prepared needs no
+    transaction behind any of them.
+    """
+
+    def ping(connection: Any) -> bool:
+        try:
+            connection.run_async(lambda driver: driver.execute("SELECT"))
+        except Exception as error:  # noqa: BLE001 - raised again, as SQLAlchemy's ping does
+            connection._handle_exception(error)  # noqa: SLF001 - makes it the dialect's error
+        return True
+
+    engine.dialect.do_ping = ping  # type: ignore[method-assign, assignment] # an instance has no self to pass
 
 
 def forget_after_fork(engine: Engine) -> None:
