@@ -89,9 +89,7 @@ class LoggedEvent(Base):
         },
     )
 
-    id: Mapped[int] = mapped_column(
-        BigInteger, autoincrement=False, comment="The outbox's id."
-    )
+    id: Mapped[int] = mapped_column(BigInteger, autoincrement=False, comment="The outbox's id.")
     event_id: Mapped[uuid.UUID] = mapped_column(comment=EVENT_ID)
     event_type: Mapped[str] = contract_text("Envelope.event_type", comment=EVENT_TYPE)
     key: Mapped[str] = contract_text("Envelope.key", comment=KEY)
