@@ -97,6 +97,9 @@ def asyncpg_address(settings: Settings, *, replica: bool = False) -> DriverAddre
         "timeout": _timeout(settings, query),
         "server_settings": server_settings,
     }
+    if limit := settings.database_statement_timeout:
+        # Of a server that is cut off without a word nothing comes, not even its own limit.
+        arguments["command_timeout"] = limit + _timeout(settings, query)
     if parameters := {name: query[name] for name in sorted(_BOTH & query.keys())}:
         # As a DSN, because asyncpg reads certificates from nowhere else.
         arguments["dsn"] = f"postgresql:///?{urlencode(parameters)}"

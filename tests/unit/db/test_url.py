@@ -52,6 +52,7 @@ def test_parameters_reach_each_driver_in_its_own_words() -> None:
         "dsn": "postgresql:///?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem"
         "&target_session_attrs=read-write",
         "timeout": 7,
+        "command_timeout": 37,
         "server_settings": {
             "application_name": "mine",
             "TimeZone": "UTC",
