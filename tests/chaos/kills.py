@@ -30,8 +30,8 @@ async def kill_relays(play: Play, count: int) -> None:
         point = RELAY_POINTS[number % len(RELAY_POINTS)]
         victim = relays.pop(0)
         victim.arm(point, passes=play.dice.randint(1, 3))
-        play.load(100)
-        await victim.end()
+        play.load(70)
+        await play.until_there(victim.end())
         score.injected += 1
         score.bitten += victim.code == -SIGKILL and victim.reports[f"reached {point}"] == 1
         score.repeats += point in PUBLISHED
@@ -51,8 +51,8 @@ async def kill_consumers(play: Play, count: int) -> None:
         point = CONSUMER_POINTS[number % len(CONSUMER_POINTS)]
         most = 30 if point.startswith("effect") else 4  # each event, or each batch of them
         consumer.arm(point, passes=play.dice.randint(1, most))
-        play.load(100)
-        await consumer.end()
+        play.load(70)
+        await play.until_there(consumer.end())
         start = time.monotonic()
         score.injected += 1
         score.bitten += consumer.code == -SIGKILL and consumer.reports[f"reached {point}"] == 1

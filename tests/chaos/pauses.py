@@ -33,8 +33,7 @@ async def pause_consumers(play: Play, count: int) -> None:
     for number in range(count):
         point = PAUSED_AT[number % len(PAUSED_AT)]
         there = first.arm(point, passes=play.dice.randint(1, 3), do="stop")
-        play.load(60)
-        await there()
+        await play.until_there(there())
         held = await stage.pending_of("1")
         second = await stage.spawn("consumer", consumer=options(2))
         start = time.monotonic()
@@ -72,8 +71,7 @@ async def lose_locks(play: Play, count: int) -> None:
         point = LOST_AT[number % len(LOST_AT)]
         victim = relays[number % 2]
         there = victim.arm(point, do="stop")
-        play.load(60)
-        await there()
+        await play.until_there(there())
         start = time.monotonic()
         ended = await asyncio.to_thread(_end_locks_of, play, victim.name)
         await stage.relayed()
