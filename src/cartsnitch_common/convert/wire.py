@@ -38,6 +38,7 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _MILLION: Final = 1_000_000
 _DOUBLE: Final = struct.Struct("<d")
+_TEXT, _ENCODED = "f'", "'.encode()"
 
 _CLASSES: Final[dict[Shape, tuple[type, ...]]] = {
     Shape.UUID: (UUID, uuid.UUID),
@@ -71,7 +72,7 @@ def build_row_encoder(name: str, pairs: Sequence[Pair]) -> RowEncoder:
             wanted = " and ".join(f"{value}.__class__ is not {_named(c, names)}" for c in classes)
             unset = f"{value} is not None and " if pair.nullable else ""
             lines.append(f"if {unset}{wanted}: return None")
-    lines.append(f"return join(({', '.join(pieces)},))")
+    lines.append(f"return join(({', '.join(_together(pieces))},))")
     return build_function(f"encode_row_{name}", "row", lines, names)
 
 
@@ -136,6 +137,17 @@ def _pieces(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> l
     return [f"b'' if {value} is None else {' + '.join(pieces)}"]
 
 
+def _together(pieces: Iterable[str]) -> list[str]:
+    """Make one text of the texts that follow each other, such as the keys that rows begin with."""
+    found: list[str] = []
+    for piece in pieces:
+        if found and found[-1].startswith(_TEXT) and piece.startswith(_TEXT):
+            found[-1] = found[-1].removesuffix(_ENCODED) + piece.removeprefix(_TEXT)
+        else:
+            found.append(piece)
+    return found
+
+
 def _set_pieces(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> list[str]:  # noqa: C901, PLR0911 - one case a shape
     """The expressions of a set field's bytes, tag included.
 
@@ -149,8 +161,12 @@ def _set_pieces(pair: Pair, value: str, names: dict[str, Any], *, native: bool) 
     tag = _tag(field, _BYTES)
     match pair.shape:
         case Shape.UUID:
+            prefix = tag + bytes([36])
+            if native and prefix.isascii():
+                # One text for all: neither is str looked up nor is a piece joined more.
+                return [f"f{prefix.decode() + '{' + value + '!s}'!r}.encode()"]
             text = f"str({value})" if native else value
-            return [repr(tag + bytes([36])), f"{text}.encode()"]
+            return [repr(prefix), f"{text}.encode()"]
         case Shape.TEXT:
             # An empty text is written where it is told from an unset one, and only there.
             unset = b"" if not field.has_presence else tag + b"\0"
@@ -171,7 +187,7 @@ def _set_pieces(pair: Pair, value: str, names: dict[str, Any], *, native: bool) 
             # By its text, of which Decimal() makes the same again: a Decimal takes 500 ns to
             # find its hash, for each that the driver gives anew, and 60 ns to write its text.
             names[made] = Memo(lambda text: _message(tag, write(decimal.Decimal(text))))
-            return [f"{made}[str({value})]" if native else f"{made}[{value}]"]
+            return [f"{made}[f'{{{value}!s}}']" if native else f"{made}[{value}]"]
         case Shape.DATE:
             day = _same if native else _date_of_days
             names[made] = Memo(lambda date: _message(tag, to_date(day(date))))
