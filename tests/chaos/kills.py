@@ -68,6 +68,7 @@ FAULTS = [
         run=kill_relays,
         short=20,
         long=100,
+        least=4_000,
         limit=2,
     ),
     Fault(
@@ -75,6 +76,7 @@ FAULTS = [
         run=kill_consumers,
         short=20,
         long=100,
+        least=2_500,
         limit=5,
     ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from tests.chaos.outages import cast
 from tests.chaos.play import Fault, Play
@@ -31,9 +32,9 @@ async def break_network(play: Play, count: int) -> None:
         score.injected += 1
         match number % SILENCES:
             case 0:
-                score.bitten += stage.proxies[number // SILENCES % 2].fall_silent() > 0
+                score.bitten += await _hits(play, stage.proxies[number // SILENCES % 2].fall_silent)
             case 1 | 3 | 5 | 7 | 9:
-                score.bitten += stage.proxies[number // 2 % 2].cut() > 0
+                score.bitten += await _hits(play, stage.proxies[number // 2 % 2].cut)
             case turn:
                 proxy, word = ANSWERS[(number // SILENCES * 4 + turn // 2) % len(ANSWERS)]
                 losing = stage.proxies[proxy].lose_answer(word, within=20)
@@ -44,12 +45,23 @@ async def break_network(play: Play, count: int) -> None:
         score.recoveries.append(time.monotonic() - start)
 
 
+async def _hits(play: Play, breaking: Callable[[], int]) -> bool:
+    """Break what there is, as soon as there is a connection to break."""
+
+    async def hit() -> bool:
+        return breaking() > 0
+
+    await play.stage.until(hit, within=20, step=0.005)
+    return True
+
+
 FAULTS = [
     Fault(
         name="cut the network, lose an answer, leave it half open",
         run=break_network,
         short=60,
         long=600,
+        least=3_000,
         proxied=True,
         limit=15,
     )

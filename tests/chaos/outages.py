@@ -111,15 +111,15 @@ def _terminate_one(play: Play) -> bool:
 
 
 FAULTS = [
-    Fault(name="kill Redis", run=kill_redis, short=5, long=30, least=2_000, limit=5),
-    Fault(name="wipe Redis", run=wipe_redis, short=2, long=10, least=2_000, limit=10),
-    Fault(name="kill PostgreSQL", run=kill_postgres, short=5, long=20, least=2_000, limit=5),
+    Fault(name="kill Redis", run=kill_redis, short=5, long=30, least=3_500, limit=5),
+    Fault(name="wipe Redis", run=wipe_redis, short=2, long=10, least=2_500, limit=10),
+    Fault(name="kill PostgreSQL", run=kill_postgres, short=5, long=20, least=3_500, limit=5),
     Fault(
         name="terminate backends, 5 a second",
         run=terminate_backends,
         short=100,
         long=900,
-        least=2_000,
+        least=3_000,
         limit=5,
     ),
 ]

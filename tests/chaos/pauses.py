@@ -104,14 +104,14 @@ FAULTS = [
         run=pause_consumers,
         short=10,
         long=100,
-        least=2_000,
+        least=2_500,
     ),
     Fault(
         name="two relays, the locks lost",
         run=lose_locks,
         short=10,
         long=100,
-        least=2_000,
+        least=4_000,
         limit=2,
     ),
 ]

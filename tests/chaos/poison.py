@@ -54,6 +54,6 @@ FAULTS = [
         run=poison,
         short=30,
         long=999,
-        least=2_000,
+        least=3_000,
     )
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _CHUNK = 65536
+_RESET = struct.pack("ii", 1, 0)
+"""Linger for no time: what was not sent is dropped, and the other end is told so."""
 
 
 class Proxy:
@@ -117,6 +121,9 @@ class _Link:
     def abort(self) -> None:
         """Reset both ends."""
         for _, writer in (self._client, self._server):
+            if not writer.transport.is_closing():
+                end: socket.socket = writer.get_extra_info("socket")
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
 
     async def _one_way(

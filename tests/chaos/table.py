@@ -36,7 +36,8 @@ is relayed (relays) or has its effect (all others). With no failure in n faults 
 is below 3/n, at 95 % confidence: that is what *rate below* says, and no more.
 
 cartsnitch-common {ours}, PostgreSQL {postgres}, Valkey {valkey}, redis-py {redis},
-asyncpg {asyncpg}, SQLAlchemy {sqlalchemy}, Python {python}, {cores} cores; load at the end {load:.1f}.
+asyncpg {asyncpg}, SQLAlchemy {sqlalchemy}, Python {python}, {cores} cores; load at the end
+{load:.1f}.
 """
 
 
