@@ -33,7 +33,7 @@ async def test_nothing_is_lost_doubled_or_inverted(world: World, fault: Fault) -
     assert result.score.injected >= fault.short
 
 
-def test_the_short_set_is_as_large_as_promised() -> None:
+async def test_the_short_set_is_as_large_as_promised() -> None:
     """The test command injects 150 faults or more, under 30,000 events or more."""
     assert sum(fault.short for fault in SHORT) >= 150
     assert sum(fault.least for fault in SHORT) >= 30_000
