@@ -192,6 +192,9 @@ def _without_state(
 def _is_closed(driver: BaseException) -> bool:
     if isinstance(driver, psycopg_classes("OperationalError")):
         return sqlstate_of(driver) is None
+    if isinstance(driver, asyncpg_classes("InternalClientError")):
+        # A connection that was cut in the midst of an answer, as asyncpg meets it at times.
+        return True
     # asyncpg has no class for it, and also says "another operation is in progress" this way.
     return isinstance(driver, asyncpg_classes("InterfaceError")) and "closed" in str(driver)
 
