@@ -105,9 +105,7 @@ class Actor(Silent):
     def _hear(self) -> None:
         data = self._socket.recv(65536)
         if not data:
-            self.stop.set()
-            asyncio.get_running_loop().remove_reader(self._socket)
-            return
+            os._exit(1)  # the test is gone, however it ended
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
