@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode as SyncClusterNode
@@ -17,6 +16,7 @@ from redis.retry import Retry
 
 from cartsnitch_common.errors import SetupError
 from cartsnitch_common.events.client.cluster import ClusterClient, SyncClusterClient
+from cartsnitch_common.events.client.connections import ServerConnection, TlsConnection
 from cartsnitch_common.events.client.failures import redis_errors
 from cartsnitch_common.events.client.sentinel import sentinel_pool, sync_sentinel_pool
 from cartsnitch_common.events.client.urls import Form, RedisUrl
@@ -47,7 +47,7 @@ def async_redis(settings: Settings) -> RedisClient:
         case Form.SERVER:
             return redis.asyncio.Redis.from_pool(
                 redis.asyncio.BlockingConnectionPool(
-                    connection_class=Connection if url.tls is None else SSLConnection,
+                    connection_class=ServerConnection if url.tls is None else TlsConnection,
                     **_server(url),
                     **options,
                     **limits,

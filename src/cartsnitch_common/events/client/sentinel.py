@@ -12,6 +12,8 @@ import redis.asyncio
 from redis.asyncio import sentinel as async_sentinel
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from cartsnitch_common.events.client.connections import MasterConnection, TlsMasterConnection
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,7 +47,8 @@ def sentinel_pool(
         options: Of every connection, to Sentinels and to the master.
         limits: Of the pool.
     """
-    return _made(async_sentinel.Sentinel, _Pool, url, options, limits)
+    kind = MasterConnection if url.tls is None else TlsMasterConnection
+    return _made(async_sentinel.Sentinel, _Pool, url, options, limits | {"connection_class": kind})
 
 
 def sync_sentinel_pool(
