@@ -12,7 +12,7 @@ from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
 PURCHASE_ITEM: Final = Mapping(row=models.PurchaseItem, message=PurchaseItem)
 
@@ -34,11 +34,12 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
             return encoded
         return self.with_items(encoded, PURCHASE_ITEM.encode_rows(row.items))
 
-    def with_items(self, purchase: bytes, items: Iterable[bytes]) -> bytes:
+    def with_items(self, purchase: bytes, items: Sequence[bytes]) -> bytes:
         """The bytes of a purchase and of its items as those of one message."""
-        parts = [purchase]
-        for item in items:
-            parts += (_ITEM_PREFIX[len(item)], item)
+        # Prefix, item, prefix, item: a loop would cost a twentieth of the whole.
+        parts = [purchase] * (1 + 2 * len(items))
+        parts[1::2] = map(_ITEM_PREFIX.__getitem__, map(len, items))
+        parts[2::2] = items
         return b"".join(parts)
 
     def from_message(self, message: Purchase) -> models.Purchase:
