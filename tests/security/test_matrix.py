@@ -45,8 +45,9 @@ BESIDES = {
     ("INSERT", "event_inbox"): SERVICES,
     ("INSERT", "event_dead_letters"): SERVICES,
     ("SELECT", "event_dead_letters.id"): SERVICES,
+    ("SELECT", "event_log"): {"replay"},
     ("INSERT", "event_outbox"): SERVICES - {"api"},  # which publishes nothing
-    ("SELECT", "alembic_version_cartsnitch"): SERVICES | {"relay"},
+    ("SELECT", "alembic_version_cartsnitch"): SERVICES | {"relay", "replay"},
 }
 """Who has a right besides the owner, or without one."""
 

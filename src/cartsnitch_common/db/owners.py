@@ -15,10 +15,17 @@ from cartsnitch_common.constants import PUBLISHERS, Service
 
 
 class Program(StrEnum):
-    """A program of this package that works on tables as a service does."""
+    """A part of this package that works on tables as a service does."""
 
     RELAY = "relay"
     """The relay: moves events from the outbox to the log, and keeps the event tables."""
+
+    REPLAY = "replay"
+    """A consumer that replays the log by itself: reads relayed events, of every service.
+
+    An operator gives it to a login of a service beside the service's own role; or does
+    not, and replays as the relay with ``cartsnitch events replay``.
+    """
 
 
 EVERY_SERVICE: Final = tuple(Service)
@@ -35,7 +42,7 @@ class Share(NamedTuple):
     privilege: str
     """Such as ``SELECT``."""
 
-    services: tuple[Service, ...] = EVERY_SERVICE
+    services: tuple[Service | Program, ...] = EVERY_SERVICE
     """Who gets it."""
 
     columns: tuple[str, ...] = ()

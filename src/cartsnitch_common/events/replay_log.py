@@ -19,7 +19,11 @@ _PAGE = 500
 
 
 class SqlEventLog:
-    """The table ``event_log``; the sessions' user must have the right to read it."""
+    """The table ``event_log``.
+
+    A service's role may not read it, because it holds the events of every service: the
+    sessions' login must be a member of ``cartsnitch_replay`` as well.
+    """
 
     def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
         """Take the maker of the sessions."""

@@ -84,7 +84,10 @@ class LoggedEvent(Base):
         Index(None, "event_type", "id"),
         {
             "comment": "Relayed events, kept for replay.",
-            "info": {"owner": Program.RELAY},
+            "info": {
+                "owner": Program.RELAY,
+                "shared": [Share("SELECT", services=(Program.REPLAY,))],
+            },
             "postgresql_partition_by": "RANGE (relayed_at)",
         },
     )
