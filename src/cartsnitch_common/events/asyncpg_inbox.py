@@ -16,6 +16,7 @@ from cartsnitch_common.errors import (
     InboxUnavailableError,
     TransactionAbortedError,
 )
+from cartsnitch_common.events.marking import marking
 from cartsnitch_common.values.ids import new_uuid
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ class AsyncpgInbox:
         mark = _MARK.format(_quoted(consumer), event_id)
         if not session.is_in_transaction():
             mark = f"BEGIN; {mark}"
-        done: str = await session.execute(mark)
+        with marking():
+            done: str = await session.execute(mark)
         return done.endswith(" 1")
 
     async def first_times(
@@ -106,7 +108,8 @@ class AsyncpgInbox:
         """See ``delivery.Inbox``."""
         if not session.is_in_transaction():
             await session.execute("BEGIN")
-        return {row[0] for row in await session.fetch(_MARK_ALL, consumer, event_ids)}
+        with marking():
+            return {row[0] for row in await session.fetch(_MARK_ALL, consumer, event_ids)}
 
     async def marked(self, consumer: str, event_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
         """See ``delivery.Inbox``."""
@@ -156,8 +159,8 @@ async def _rolled_back(held: PoolProxiedConnection) -> bool:
     """End what is open; whether the connection may be used again."""
     connection: Any = held.driver_connection
     try:
-        if connection.is_in_transaction():
-            await connection.execute("ROLLBACK")
+        # Also where none is known of: one may have begun in the statement that was given up.
+        await connection.execute("ROLLBACK")
         return not connection.is_closed()
     except BaseException:  # noqa: BLE001 - the first error is the one that is raised
         return False

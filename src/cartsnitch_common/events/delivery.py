@@ -133,12 +133,17 @@ class Inbox[S](Protocol):
         """
 
     async def first_time(self, session: S, consumer: str, event_id: uuid.UUID) -> bool:
-        """Mark an event as handled in the transaction; False when it was already."""
+        """Mark an event as handled in the transaction; False when it was already.
+
+        Raises:
+            InboxUnavailableError: Another transaction holds the mark for longer than a
+                statement may wait.
+        """
 
     async def first_times(
         self, session: S, consumer: str, event_ids: Sequence[uuid.UUID]
     ) -> set[uuid.UUID]:
-        """Mark several; return those that were not marked before."""
+        """Mark several; return those that were not marked before. Raises as ``first_time``."""
 
     async def marked(self, consumer: str, event_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
         """Those that are marked, read in a transaction of its own.

@@ -21,6 +21,7 @@ from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.db.models.event import DeadLetter as DeadLetterRow
 from cartsnitch_common.db.models.event import InboxEvent
 from cartsnitch_common.errors import DatabaseUnavailableError, InboxUnavailableError
+from cartsnitch_common.events.marking import marking
 
 if TYPE_CHECKING:
     import uuid
@@ -104,14 +105,16 @@ class SqlInbox:
 
     async def first_time(self, session: AsyncSession, consumer: str, event_id: uuid.UUID) -> bool:
         """See ``delivery.Inbox``."""
-        return await handle_once(session, consumer, event_id)
+        with marking():
+            return await handle_once(session, consumer, event_id)
 
     async def first_times(
         self, session: AsyncSession, consumer: str, event_ids: Sequence[uuid.UUID]
     ) -> set[uuid.UUID]:
         """See ``delivery.Inbox``."""
         marks = {"consumer": consumer, "event_ids": [*event_ids]}
-        return set(await session.scalars(_mark_all(), marks))
+        with marking():
+            return set(await session.scalars(_mark_all(), marks))
 
     async def marked(self, consumer: str, event_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
         """See ``delivery.Inbox``."""
@@ -124,7 +127,8 @@ class SqlInbox:
     async def bury(self, letter: DeadLetter) -> bool:
         """See ``delivery.Inbox``."""
         async with self.transaction() as session:
-            return await record_dead_letter(session, letter)
+            with marking():
+                return await record_dead_letter(session, letter)
 
 
 async def _connect(session: AsyncSession) -> None:
