@@ -143,21 +143,17 @@ class Mapping[R: Base, M: Message]:
     def encode_row(self, row: R) -> bytes:
         """The bytes of a row's message; raises as :meth:`to_message`."""
         try:
-            encoded = self._encode_row(row.__dict__)
+            return self._encode_row(row.__dict__)
         except DECLINED:
-            encoded = None
-        return encoded if encoded is not None else self._slow_message(row).SerializeToString()
+            return self._slow_message(row).SerializeToString()
 
     def encode_rows(self, rows: Sequence[R]) -> list[bytes]:
         """The bytes of many rows' messages; raises as :meth:`to_message`."""
         encode = self._encode_row
         try:
-            found = [encode(row.__dict__) for row in rows]
+            return [encode(row.__dict__) for row in rows]
         except DECLINED:
-            found = [None]
-        if all(found):
-            return cast("list[bytes]", found)
-        return [self.encode_row(row) for row in rows]
+            return [self.encode_row(row) for row in rows]
 
     def encode_records(self, records: Sequence[Any]) -> list[bytes]:
         """The bytes of messages by records of the scalars of ``projection.project``.

@@ -30,3 +30,12 @@ class Memo[K, V](dict[K, V]):
             self.clear()
         self[key] = made
         return made
+
+
+def remembered[K, V](make: Callable[[K], V]) -> Callable[[K], V]:
+    """The function, with a memory for what it made.
+
+    It is called and not looked up by brackets: those ask a subclass of dict by name for its
+    own way to look up, which costs as much as the finding.
+    """
+    return Memo(make).__getitem__

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PURCHASE_ITEM: Final = Mapping(row=models.PurchaseItem, message=PurchaseItem)
 
-_ITEM_PREFIX: Final = message_prefix(Purchase.DESCRIPTOR.fields_by_name["items"])
+_item_prefix: Final = message_prefix(Purchase.DESCRIPTOR.fields_by_name["items"])
 
 
 class PurchaseMapping(Mapping[models.Purchase, Purchase]):
@@ -30,15 +30,16 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
     def encode_row(self, row: models.Purchase) -> bytes:
         """See ``Mapping``."""
         encoded = super().encode_row(row)
-        if "items" not in row.__dict__:
-            return encoded
-        return self.with_items(encoded, PURCHASE_ITEM.encode_rows(row.items))
+        items = row.__dict__.get("items")  # as they are loaded, without a way that could load
+        return (
+            encoded if items is None else self.with_items(encoded, PURCHASE_ITEM.encode_rows(items))
+        )
 
     def with_items(self, purchase: bytes, items: Sequence[bytes]) -> bytes:
         """The bytes of a purchase and of its items as those of one message."""
         # Prefix, item, prefix, item: a loop would cost a twentieth of the whole.
         parts = [purchase] * (1 + 2 * len(items))
-        parts[1::2] = map(_ITEM_PREFIX.__getitem__, map(len, items))
+        parts[1::2] = [_item_prefix(len(item)) for item in items]
         parts[2::2] = items
         return b"".join(parts)
 

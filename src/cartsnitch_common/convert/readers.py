@@ -18,7 +18,7 @@ from cartsnitch_common.contract.conditions import UnknownRuleError
 from cartsnitch_common.contract.options import field_rules
 from cartsnitch_common.contract.source import build_function
 from cartsnitch_common.convert import binary
-from cartsnitch_common.convert.memo import Memo
+from cartsnitch_common.convert.memo import remembered
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
 from cartsnitch_common.convert.twins import UNSET, is_opaque
 
@@ -96,7 +96,7 @@ class _Reading(Checks):
 
     def __init__(self) -> None:
         super().__init__(decline="return None")
-        self.names |= {"UUID": UUID, "shared": Memo(_canonical)}
+        self.names |= {"UUID": UUID, "shared": remembered(_canonical)}
         self.accepts: dict[str, Callable[..., bool]] = {}
 
     def _ask_flat(self, message: str, field: Any, variables: dict[str, str]) -> None:
@@ -118,13 +118,13 @@ class _Reading(Checks):
         for field in descriptor.fields:
             if is_opaque(field):
                 name, variable = f"parsed_{field.name}", variables[field.name]
-                self.names[name] = Memo(_parser(field))
-                places[field.name] = f"{name}[{variable}]"
+                self.names[name] = remembered(_parser(field))
+                places[field.name] = f"{name}({variable})"
         return places
 
     def _of_value(self, field: Any, variable: str, conditions: list[str]) -> list[str]:
         if field.name in _SHARED:
-            proven = f"({variable}uuid := shared[{variable}])"
+            proven = f"({variable}uuid := shared({variable}))"
         else:
             proven = f"str({variable}uuid := UUID({variable})) == {variable}"
         return [condition.replace(f"is_uuid({variable})", proven) for condition in conditions]
@@ -218,8 +218,8 @@ def _value(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:
             seconds, nanos = (_part(pair, variables, name) for name in ("seconds", "nanos"))
             return f"EPOCH + timedelta(0, {seconds}, {nanos} // 1000)"
         case _:
-            names[made] = Memo(_maker(pair, reading, None, lambda value: value))
-            return f"{made}[{variable}]"
+            names[made] = remembered(_maker(pair, reading, None, lambda value: value))
+            return f"{made}({variable})"
 
 
 def _field(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:  # noqa: PLR0911 - one case a shape
@@ -229,8 +229,8 @@ def _field(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:  # 
         case Shape.UUID:
             return f"{binary.UUID_LENGTH!r} + {variable}uuid.bytes"
         case Shape.TEXT:
-            names["length"] = Memo(binary.length)
-            return f"length[len(text := {variable}.encode())] + text"
+            names["length"] = remembered(binary.length)
+            return f"length(len(text := {variable}.encode())) + text"
         case Shape.BOOL:
             names[made] = {flag: binary.bool_field(flag) for flag in (False, True)}
             return f"{made}[{variable}]"
@@ -250,5 +250,5 @@ def _field(pair: Pair, variables: dict[str, str], reading: _Reading) -> str:  # 
             return f"json(list({variable}))"
         case _:
             write = binary.FIELDS[pair.shape]
-            names[made] = Memo(_maker(pair, reading, binary.NULL, write))
-            return f"{made}[{variable}]"
+            names[made] = remembered(_maker(pair, reading, binary.NULL, write))
+            return f"{made}({variable})"

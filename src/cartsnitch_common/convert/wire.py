@@ -3,6 +3,9 @@
 protobuf's parser makes a whole message of bytes in one call and checks them. Setting
 the fields one by one costs a call each, three for a price; so the bytes are put
 together here, from pieces that repeat: a tag and a price, a tag and a date.
+
+They are put together as text, a character a byte, and encoded once: an id and most texts
+are text already, and Python joins pieces of text without a call.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cartsnitch_common.contract.scalars import to_date, to_decimal, to_money
 from cartsnitch_common.contract.source import build_function
-from cartsnitch_common.convert.memo import Memo
+from cartsnitch_common.convert.memo import remembered
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from cartsnitch_common.convert.pairs import Pair
 
-    type RowEncoder = Callable[[Mapping[str, Any]], bytes | None]
+    type RowEncoder = Callable[[Mapping[str, Any]], bytes]
     type RecordEncoder = Callable[[Iterable[Any]], list[bytes]]
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
@@ -38,10 +41,15 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _MILLION: Final = 1_000_000
 _DOUBLE: Final = struct.Struct("<d")
-_TEXT, _ENCODED = "f'", "'.encode()"
+_WIRE: Final = "latin-1"
+"""The encoding in which each byte is the character of its number."""
 
-_CLASSES: Final[dict[Shape, tuple[type, ...]]] = {
+_UUID_LENGTH: Final = b"\x24"
+"""What stands before the 36 characters of a UUID."""
+
+_NATIVE: Final[dict[Shape, tuple[type, ...]]] = {
     Shape.UUID: (UUID, uuid.UUID),
+    Shape.TEXT: (str,),
     Shape.MONEY: (decimal.Decimal,),
     Shape.DECIMAL: (decimal.Decimal,),
     Shape.DATE: (dt.date,),
@@ -52,57 +60,44 @@ _CLASSES: Final[dict[Shape, tuple[type, ...]]] = {
 }
 """What a row's attribute must be, exactly: a float may equal a Decimal that is remembered."""
 
+_READY: Final[dict[Shape, tuple[type, ...]]] = {Shape.UUID: (str,), Shape.TEXT: (str,)}
+"""What a message-ready scalar must be, where anything could be written as text."""
+
 
 def build_row_encoder(name: str, pairs: Sequence[Pair]) -> RowEncoder:
     """A function from a row's attributes to the bytes of its message.
 
-    It loads nothing, because it sees the attributes that are there. It returns None, or
-    raises KeyError, TypeError, ValueError or AttributeError, for a row that it does not
-    like; why is the slow way's to find out.
+    It loads nothing, because it sees the attributes that are there. It raises KeyError,
+    TypeError, ValueError or AttributeError for a row that it does not like; why is the slow
+    way's to find out.
     """
-    columns = [pair.column for pair in pairs]
-    names: dict[str, Any] = {"join": b"".join, "columns_of": operator.itemgetter(*columns)}
-    lines = [f"{', '.join(f'{column}_' for column in columns)} = columns_of(row)"]
-    pieces: list[str] = []
-    for pair in pairs:
-        value = f"{pair.column}_"
-        pieces += _pieces(pair, value, names, native=True)
-        classes = _CLASSES.get(pair.shape)
-        if classes is not None:
-            wanted = " and ".join(f"{value}.__class__ is not {_named(c, names)}" for c in classes)
-            unset = f"{value} is not None and " if pair.nullable else ""
-            lines.append(f"if {unset}{wanted}: return None")
-    lines.append(f"return join(({', '.join(_together(pieces))},))")
+    lines, encoded, names = _encoding(pairs, native=True)
+    names["columns_of"] = operator.itemgetter(*[pair.column for pair in pairs])
+    lines = [f"{_variables(pairs)} = columns_of(row)", *lines, f"return {encoded}"]
     return build_function(f"encode_row_{name}", "row", lines, names)
 
 
-def build_record_encoder(name: str, pairs: Iterable[Pair]) -> RecordEncoder:
+def build_record_encoder(name: str, pairs: Sequence[Pair]) -> RecordEncoder:
     """A function from records of message-ready scalars to the bytes of their messages.
 
     The scalars are those of ``projection.py``, in the order of the pairs. It raises
-    ValueError for a value that no message can carry.
+    TypeError or ValueError for a value that no message can carry.
     """
-    names: dict[str, Any] = {"join": b"".join}
-    values: list[str] = []
-    pieces: list[str] = []
-    for pair in pairs:
-        value = f"{pair.column}_"
-        values.append(value)
-        pieces += _pieces(pair, value, names, native=False)
+    lines, encoded, names = _encoding(pairs, native=False)
     lines = [
         "found = []",
         "append = found.append",
-        f"for {', '.join(values)}, in records:",
-        f"    append(join(({', '.join(pieces)},)))",
+        f"for {_variables(pairs)}, in records:",
+        *[f"    {line}" for line in (*lines, f"append({encoded})")],
         "return found",
     ]
     return build_function(f"encode_records_{name}", "records", lines, names)
 
 
-def message_prefix(field: Any) -> Memo[int, bytes]:
+def message_prefix(field: Any) -> Callable[[int], bytes]:
     """What stands before a message of some length in a field."""
     tag = _tag(field, _BYTES)
-    return Memo(lambda length: tag + varint(length))
+    return remembered(lambda length: tag + varint(length))
 
 
 def varint(number: int) -> bytes:
@@ -120,88 +115,103 @@ def _tag(field: Any, kind: int) -> bytes:
     return varint(field.number << 3 | kind)
 
 
+def _variables(pairs: Iterable[Pair]) -> str:
+    return ", ".join(f"{pair.column}_" for pair in pairs)
+
+
+def _encoding(pairs: Sequence[Pair], *, native: bool) -> tuple[list[str], str, dict[str, Any]]:
+    """The lines that look at the values, the expression of the bytes, and the names of both."""
+    names: dict[str, Any] = {"join": "".join, "recode": _recode}
+    lines: list[str] = []
+    text = ""
+    for pair in pairs:
+        value = f"{pair.column}_"
+        unset = f"{value} is not None and " if pair.nullable else ""
+        classes = (_NATIVE if native else _READY).get(pair.shape)
+        if classes is not None:
+            wanted = " and ".join(f"{value}.__class__ is not {_named(c, names)}" for c in classes)
+            lines.append(f"if {unset}{wanted}: raise TypeError('is of another class')")
+        if pair.shape is Shape.TEXT:
+            lines.append(f"if {unset}not {value}.isascii(): {value} = recode({value})")
+        piece = _piece(pair, value, names, native=native)
+        text += f"{{'' if {value} is None else f'{piece}'}}" if pair.nullable else piece
+    return lines, f"f'{text}'.encode({_WIRE!r})", names
+
+
 def _named(kind: type, names: dict[str, Any]) -> str:
     name = f"{kind.__module__}_{kind.__name__}".replace(".", "_")
     names[name] = kind
     return name
 
 
-def _pieces(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> list[str]:
-    """The expressions of a field's bytes, none where it is unset.
-
-    Two stay two: what joins all of them puts them together for less than a plus.
-    """
-    pieces = _set_pieces(pair, value, names, native=native)
-    if not pair.nullable:
-        return pieces
-    return [f"b'' if {value} is None else {' + '.join(pieces)}"]
+def _literal(encoded: bytes) -> str:
+    """Bytes as a piece of an f-string."""
+    return "".join(f"\\x{byte:02x}" for byte in encoded)
 
 
-def _together(pieces: Iterable[str]) -> list[str]:
-    """Make one text of the texts that follow each other, such as the keys that rows begin with."""
-    found: list[str] = []
-    for piece in pieces:
-        if found and found[-1].startswith(_TEXT) and piece.startswith(_TEXT):
-            found[-1] = found[-1].removesuffix(_ENCODED) + piece.removeprefix(_TEXT)
-        else:
-            found.append(piece)
-    return found
-
-
-def _set_pieces(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> list[str]:  # noqa: C901, PLR0911 - one case a shape
-    """The expressions of a set field's bytes, tag included.
+def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> str:  # noqa: C901, PLR0911 - one case a shape
+    """The piece of an f-string that is a set field, tag included.
 
     Args:
         pair: The column and the field.
         value: The variable of the value, which is not None.
-        names: Takes the objects that the expression names.
+        names: Takes the objects that the piece names.
         native: Whether the value is the row's own, else a message-ready scalar.
     """
     field, made = pair.descriptor, f"made_{pair.column}"
     tag = _tag(field, _BYTES)
     match pair.shape:
         case Shape.UUID:
-            prefix = tag + bytes([36])
-            if native and prefix.isascii():
-                # One text for all: neither is str looked up nor is a piece joined more.
-                return [f"f{prefix.decode() + '{' + value + '!s}'!r}.encode()"]
-            text = f"str({value})" if native else value
-            return [repr(prefix), f"{text}.encode()"]
+            return f"{_literal(tag + _UUID_LENGTH)}{{{value}!s}}"
         case Shape.TEXT:
             # An empty text is written where it is told from an unset one, and only there.
             unset = b"" if not field.has_presence else tag + b"\0"
-            names[made] = Memo(lambda length: tag + varint(length) if length else unset)
-            return [f"{made}[len(text{field.number} := {value}.encode())]", f"text{field.number}"]
+            names[made] = _remembered(lambda length: tag + varint(length) if length else unset)
+            return f"{{{made}(len({value}))}}{{{value}}}"
         case Shape.ENUM:
             tag = _tag(field, _VARINT)
             numbers = enum_numbers(pair.type, field)
-            names[made] = {member: tag + varint(number) for member, number in numbers.items()}
+            names[made] = {
+                member: (tag + varint(number)).decode(_WIRE) for member, number in numbers.items()
+            }
+            return f"{{{made}[{value}]}}"
         case Shape.BOOL:
-            flag = _tag(field, _VARINT)
-            names[made] = {False: flag + b"\0" if field.has_presence else b"", True: flag + b"\1"}
+            flag = _tag(field, _VARINT).decode(_WIRE)
+            names[made] = {False: flag + "\0" if field.has_presence else "", True: flag + "\1"}
+            return f"{{{made}[{value}]}}"
         case Shape.DOUBLE:
-            names["double"] = _DOUBLE.pack
-            return [repr(_tag(field, _FIXED64)), f"double({value})"]
+            names["double"] = lambda number: _DOUBLE.pack(number).decode(_WIRE)
+            return f"{_literal(_tag(field, _FIXED64))}{{double({value})}}"
         case Shape.MONEY | Shape.DECIMAL:
             write = to_money if pair.shape is Shape.MONEY else to_decimal
             # By its text, of which Decimal() makes the same again: a Decimal takes 500 ns to
             # find its hash, for each that the driver gives anew, and 60 ns to write its text.
-            names[made] = Memo(lambda text: _message(tag, write(decimal.Decimal(text))))
-            return [f"{made}[f'{{{value}!s}}']" if native else f"{made}[{value}]"]
+            names[made] = _remembered(lambda text: _message(tag, write(decimal.Decimal(text))))
+            return f"{{{made}(f'{{{value}!s}}')}}" if native else f"{{{made}({value})}}"
         case Shape.DATE:
             day = _same if native else _date_of_days
-            names[made] = Memo(lambda date: _message(tag, to_date(day(date))))
+            names[made] = _remembered(lambda date: _message(tag, to_date(day(date))))
+            return f"{{{made}({value})}}"
         case Shape.TIME:
             names |= {made: _time_writer(tag), "EPOCH": _EPOCH}
             if native:
                 since = f"(since := {value} - EPOCH)"  # a TypeError for a naive one
-                return [f"{made}({since}.days * 86400 + since.seconds, since.microseconds)"]
-            return [f"{made}(*divmod({value}, {_MILLION}))"]
+                return f"{{{made}({since}.days * 86400 + since.seconds, since.microseconds)}}"
+            return f"{{{made}(*divmod({value}, {_MILLION}))}}"
         case Shape.TEXTS:
-            names |= {made: Memo(lambda length: tag + varint(length)), "loads": json.loads}
+            names |= {made: _remembered(lambda length: tag + varint(length)), "loads": json.loads}
             texts = value if native else f"loads({value})"
-            return [f"join([{made}[len(text := each.encode())] + text for each in {texts}])"]
-    return [f"{made}[{value}]"]
+            text = "each if each.isascii() else recode(each)"
+            return f"{{join([{made}(len(text := {text})) + text for each in {texts}])}}"
+
+
+def _remembered(make: Callable[[Any], bytes]) -> Callable[[Any], str]:
+    return remembered(lambda key: make(key).decode(_WIRE))
+
+
+def _recode(text: str) -> str:
+    """The text of the bytes of a text."""
+    return text.encode().decode(_WIRE)
 
 
 def _same(value: Any) -> Any:
@@ -217,14 +227,14 @@ def _date_of_days(days: int) -> dt.date:
     return dt.date.fromordinal(_EPOCH_DAY + days)
 
 
-def _time_writer(tag: bytes) -> Callable[[int, int], bytes]:
+def _time_writer(tag: bytes) -> Callable[[int, int], str]:
     prefixes = [tag + bytes([length]) for length in range(32)]
 
-    def write(seconds: int, microseconds: int) -> bytes:
+    def write(seconds: int, microseconds: int) -> str:
         message = Timestamp()
         message.seconds = seconds
         message.nanos = microseconds * 1000
         payload = message.SerializeToString()
-        return prefixes[len(payload)] + payload
+        return (prefixes[len(payload)] + payload).decode(_WIRE)
 
     return write

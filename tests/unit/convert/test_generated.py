@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import decimal
+import json
 import uuid
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import make_transient_to_detached
 
+from cartsnitch_common.constants import StoreSlug
 from cartsnitch_common.convert import MAPPINGS, from_message, to_bytes, to_message
 from cartsnitch_common.convert.binary import SIGNATURE, TRAILER
 from cartsnitch_common.convert.memo import Memo
@@ -133,6 +135,76 @@ def test_negative_zero_and_trailing_zeros_are_one_value() -> None:
     assert to_message(_price(regular_price=decimal.Decimal("2.5000"))) == to_message(_price())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain",
+        "jalapeño",
+        "Ω",
+        "🥕",
+        "{x}\\'\"%s\0",
+        "x" * 127,
+        "x" * 128,
+        "é" * 64,
+        "é" * 9000,
+    ],
+    ids=ascii,
+)
+def test_a_text_is_written_as_protobuf_writes_it(text: str) -> None:
+    """In every script and length, in a field that tells "" from unset and in one that does not."""
+    row = models.NormalizedProduct(
+        id=uuid.uuid4(),
+        canonical_name=text,
+        category=text,
+        upc_variants=[text, text],
+        created_at=dt.datetime(1965, 1, 1, tzinfo=dt.UTC),
+        updated_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        # Set, so that the row takes the fast way.
+        **dict.fromkeys(("subcategory", "brand", "size", "size_unit")),
+    )
+    mapping = next(one for one in MAPPINGS if one.row is models.NormalizedProduct)
+    encoded = mapping._encode_row(row.__dict__)
+    assert encoded == mapping._slow_message(row).SerializeToString()
+    record = [str(row.id), text, text, None, None, None, None, json.dumps([text, text])]
+    record += [-157_766_400_000_000, 1_767_225_600_000_000]
+    assert mapping.encode_records([record]) == [encoded]
+
+
+class _Shout(str):
+    """A text that prints as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+    def __format__(self, spec: str) -> str:
+        return self.upper()
+
+
+def test_a_text_is_what_it_holds_not_what_it_prints() -> None:
+    """A subclass of str is sent by its characters; what is no text is refused."""
+    row = models.Store(
+        id=uuid.uuid4(),
+        name=_Shout("kroger"),
+        slug=StoreSlug.KROGER,
+        created_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        **dict.fromkeys(("logo_url", "website_url")),
+    )
+    assert to_message(row).name == "kroger"
+    mapping = next(one for one in MAPPINGS if one.row is models.Store)
+    for wrong in (b"kroger", 7, "\ud800"):
+        row.name = wrong  # type: ignore[assignment]
+        with pytest.raises(UnmappableValueError) as caught:
+            to_message(row)
+        assert caught.value.field == "name"
+        record = [str(row.id), wrong, "kroger", None, None, 0]
+        with pytest.raises(UnmappableValueError) as caught:
+            mapping.encode_records([record])
+        assert caught.value.field == "name"
+
+
 def test_a_memo_is_bounded() -> None:
     """However many values pass, some thousand are kept, and each is what its maker makes."""
     memo: Memo[int, int] = Memo(lambda number: number * 2)
@@ -174,7 +246,11 @@ def test_a_record_that_no_message_can_carry_names_its_field() -> None:
     some = "01990000-0000-7000-8000-000000000001"
     record = [some, some, some, 20_000, "1.0000", None, None, None, "catalog", None]
     assert len(mapping.encode_records([record])) == 1
-    for place, value, field in ((4, "NaN", "regular_price"), (2, None, "store_id")):
+    for place, value, field in (
+        (4, "NaN", "regular_price"),
+        (2, None, "store_id"),
+        (9, 7, "purchase_item_id"),
+    ):
         broken = copy.copy(record)
         broken[place] = value
         with pytest.raises(UnmappableValueError) as caught:
