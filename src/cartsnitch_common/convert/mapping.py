@@ -145,7 +145,8 @@ class Mapping[R: Base, M: Message]:
         try:
             return self._encode_row(row.__dict__)
         except DECLINED:
-            return self._slow_message(row).SerializeToString()
+            pass  # and is no context of the slow way's error: it may print a value
+        return self._slow_message(row).SerializeToString()
 
     def encode_rows(self, rows: Sequence[R]) -> list[bytes]:
         """The bytes of many rows' messages; raises as :meth:`to_message`."""
@@ -153,7 +154,8 @@ class Mapping[R: Base, M: Message]:
         try:
             return [encode(row.__dict__) for row in rows]
         except DECLINED:
-            return [self.encode_row(row) for row in rows]
+            pass
+        return [self.encode_row(row) for row in rows]
 
     def encode_records(self, records: Sequence[Any]) -> list[bytes]:
         """The bytes of messages by records of the scalars of ``projection.project``.
