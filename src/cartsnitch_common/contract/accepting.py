@@ -19,7 +19,7 @@ from cartsnitch_common.contract.conditions import (
     item_conditions,
     message_conditions,
 )
-from cartsnitch_common.contract.expressions import NAMES
+from cartsnitch_common.contract.expressions import NAMES, NIL_UUID
 from cartsnitch_common.contract.options import field_rules, oneof_rules
 from cartsnitch_common.contract.source import build_function
 
@@ -100,6 +100,7 @@ class Checks:
         self.lines: list[str] = []
         self.names: dict[str, Any] = dict(NAMES)
         self._decline = decline
+        self._uuids: list[str] = []  # variables that must hold one, if they hold a text
 
     def ask_message(
         self, message: str, descriptor: Any, *, without: Collection[str] = ()
@@ -131,6 +132,7 @@ class Checks:
                 self._ask_flat(message, field, variables)
             else:
                 self._ask_nested(message, field, variables)
+        self._ask_uuids()
         self._ask(message_conditions(descriptor, self._places(descriptor, variables)))
         return variables
 
@@ -149,11 +151,27 @@ class Checks:
             asked = " and ".join(conditions)
             self.lines.append(f"{indent}if not ({asked}): {self._decline}")
 
+    def _ask_uuids(self) -> None:
+        """Ask all of a message's UUIDs at once, which costs hardly more than to ask one.
+
+        Each digit is made a zero. No UUID has a space in it, so none can be too long
+        where another is too short.
+        """
+        if self._uuids:
+            form = f"uuids_{len(self._uuids)}"
+            self.names[form] = b" ".join([NIL_UUID.encode()] * len(self._uuids))
+            texts = " ".join(f"{{{variable}}}" for variable in self._uuids)
+            self._ask([f'f"{texts}".encode().translate(hex_digits) == {form}'])
+        self._uuids = []
+
     def _ask_scalar(self, message: str, field: Any, variables: dict[str, str]) -> None:
         variable = variables[field.name] = f"{field.name}_"
         conditions, _ = field_conditions(field, self.names, {"this": variable})
         conditions = self._of_value(field, variable, conditions)
         read = f"{variable} = {message}.{field.name}"
+        if f"is_uuid({variable})" in conditions:
+            conditions.remove(f"is_uuid({variable})")
+            self._uuids.append(f"{variable} or nil" if field.has_presence else variable)
         if not field.has_presence:
             self.lines.append(read)
             self._ask(conditions)

@@ -47,7 +47,11 @@ def _day_exists(year: int, month: int, day: int) -> bool:
     return day <= longest
 
 
+NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
+
 NAMES: Final[dict[str, Any]] = {
+    "nil": NIL_UUID,
+    "hex_digits": bytes.maketrans(b"123456789abcdef", b"0" * 15),
     "day_exists": _day_exists,
     "is_uuid": re.compile(
         r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII

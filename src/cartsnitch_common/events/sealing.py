@@ -43,6 +43,13 @@ class Sealed(NamedTuple):
     data: bytes
 
 
+type Draft = tuple[_Head, bytes, bytes] | Sealed
+"""An event that keeps every rule and lacks its id and time: its head, key and payload.
+
+Where ``wrap`` has made it, it is whole already. Its last part is nearly all of its size.
+"""
+
+
 def seal(
     payload: Message, *, service: Service | str, key: str, **context: Unpack[EventContext]
 ) -> Sealed:
@@ -58,7 +65,7 @@ def seal(
         EventError: The event is refused; see ``wrap``.
         InvalidFieldError: A rule of the contract is broken.
     """
-    (sealed,) = seal_all([(payload, key)], service, context)
+    (sealed,) = finish([draft(payload, service, key, traced(context))])
     return sealed
 
 
@@ -71,57 +78,74 @@ def seal_all(
         EventError: An event is refused; see ``wrap``. A note says at which place.
         InvalidFieldError: A rule of the contract is broken; the same.
     """
-    time = now().SerializeToString()
-    traceparent = None if context else current_traceparent()
-    if traceparent is not None:
-        context = {"traceparent": traceparent}
-    sealed: list[Sealed] = []
-    for (payload, key), event_id in zip(events, new_uuid_texts(len(events)), strict=True):
-        data = None if context else _fast(payload, service, key, event_id, time)
-        if data is not None:
-            sealed.append(data)
-            continue
-        try:
-            envelope = wrap(payload, service=service, key=key, **context)
-            sealed.append(Sealed(envelope.event_id, envelope.event_type, encode(envelope)))
-        except CartsnitchError as error:
-            error.add_note(f"event {len(sealed)} of {len(events)}; none of them is published")
-            raise
-    return sealed
-
-
-def _fast(
-    payload: Message, service: Service | str, key: str, event_id: str, time: bytes
-) -> Sealed | None:
-    """The event, if it surely keeps every rule."""
-    kind: Any = type(payload)
-    head = _head(kind, service)
-    if head is None or not head.accepts_key(key) or not head.accepts(payload):
-        return None
-    body = payload.SerializeToString()
-    if len(body) > MAX_SIZE - _MOST_FRAME:
-        return None
+    context, drafts = traced(context), []
     try:
-        name = key.encode()
-    except UnicodeEncodeError:
-        return None
-    parts = (
-        _ID,
-        event_id.encode(),
-        head.event_type,
-        _TIME,
-        _size(len(time)),
-        time,
-        head.service,
-        _KEY,
-        _size(len(name)),
-        name,
-        head.version,
-        head.payload,
-        _size(len(body)),
-        body,
-    )
-    return Sealed(event_id, head.channel, b"".join(parts))
+        for payload, key in events:
+            drafts.append(draft(payload, service, key, context))
+    except CartsnitchError as error:
+        error.add_note(f"event {len(drafts)} of {len(events)}; none of them is published")
+        raise
+    return finish(drafts)
+
+
+def traced(context: EventContext) -> EventContext:
+    """What a publisher says, and the span that it is in."""
+    if context or (traceparent := current_traceparent()) is None:
+        return context  # of one with any, ``wrap`` finds the span
+    return {"traceparent": traceparent}
+
+
+def draft(payload: Message, service: Service | str, key: str, context: EventContext) -> Draft:
+    """Ask every rule of an event, and write what is known of it.
+
+    Args:
+        payload: The payload; whoever changes it afterwards does not change the event.
+        service: The publisher.
+        key: What the event is about.
+        context: What ``traced`` returns.
+
+    Raises:
+        EventError: The event is refused; see ``wrap``.
+        InvalidFieldError: A rule of the contract is broken.
+    """
+    if not context:
+        kind: Any = type(payload)
+        head = _head(kind, service)
+        if head is not None and head.accepts_key(key) and head.accepts(payload):
+            body = payload.SerializeToString()
+            if len(body) <= MAX_SIZE - _MOST_FRAME:
+                try:
+                    return head, key.encode(), body
+                except UnicodeEncodeError:
+                    pass  # half a character, which ``wrap`` words
+    envelope = wrap(payload, service=service, key=key, **context)
+    return Sealed(envelope.event_id, envelope.event_type, encode(envelope))
+
+
+def finish(drafts: Sequence[Draft]) -> list[Sealed]:
+    """Events with their ids, in ascending order, and with the present time."""
+    time = now().SerializeToString()
+    stamp = _TIME + _size(len(time)) + time
+    sealed = []
+    for event, event_id in zip(drafts, new_uuid_texts(len(drafts)), strict=True):
+        if isinstance(event, Sealed):
+            sealed.append(event)
+            continue
+        head, key, body = event
+        parts = (
+            _ID,
+            event_id.encode(),
+            head.event_type,
+            stamp,
+            head.service,
+            _size(len(key)),
+            key,
+            head.version,
+            _size(len(body)),
+            body,
+        )
+        sealed.append(Sealed(event_id, head.channel, b"".join(parts)))
+    return sealed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +155,9 @@ class _Head:
     channel: str
     event_type: bytes
     service: bytes
+    """And the tag of the key, which comes next."""
     version: bytes
-    payload: bytes
+    """And the tag of the payload."""
     accepts: Callable[[Message], bool]
     accepts_key: Callable[[str], bool]
 
@@ -143,14 +168,14 @@ def _head(kind: Any, service: Service | str) -> _Head | None:
     require_fast_protobuf()
     accepts, accepts_key = acceptance(kind.DESCRIPTOR), text_acceptance(_FIELDS["key"])
     binding = binding_of(kind)
+    version = Envelope(contract_version=cartsnitch_common.__version__)
     if accepts is None or accepts_key is None or service not in binding.publishers:
         return None
     return _Head(
         channel=binding.channel,
         event_type=Envelope(event_type=binding.event_type).SerializeToString(),
-        service=Envelope(service=str(service)).SerializeToString(),
-        version=Envelope(contract_version=cartsnitch_common.__version__).SerializeToString(),
-        payload=_tag(binding.field),
+        service=Envelope(service=str(service)).SerializeToString() + _tag("key"),
+        version=version.SerializeToString() + _tag(binding.field),
         accepts=accepts,
         accepts_key=accepts_key,
     )
@@ -174,4 +199,3 @@ def _size(number: int) -> bytes:
 
 _ID: Final = _tag("event_id") + _size(36)
 _TIME: Final = _tag("timestamp")
-_KEY: Final = _tag("key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
 import uuid
@@ -29,14 +30,20 @@ def new_uuid() -> uuid.UUID:
 
 def new_uuid_texts(count: int) -> list[str]:
     """So many of ``new_uuid``, ascending, in their canonical text."""
-    first, tails = _draw(count), os.urandom(4 * count).hex()
-    texts = []
-    for place in range(count):
-        number = first + place
+    number, texts = _draw(count), []
+    end = number + count
+    while number < end:
         high = f"{number >> (_COUNTER_BITS - 12):015x}"
-        low = f"{0b10 << 30 | number & _LOW_MASK:08x}"
-        tail = tails[8 * place : 8 * place + 8]
-        texts.append(f"{high[:8]}-{high[8:12]}-7{high[12:]}-{low[:4]}-{low[4:]}{tail}")
+        start = f"{high[:8]}-{high[8:12]}-7{high[12:]}-"  # of all until the low part is full
+        low = number & _LOW_MASK
+        some = min(end - number, _LOW_MASK + 1 - low)
+        lows = range(0b10 << 30 | low, (0b10 << 30 | low) + some)
+        middles, tails = struct.pack(f">{some}I", *lows).hex(), os.urandom(4 * some).hex()
+        texts += [
+            f"{start}{middles[at : at + 4]}-{middles[at + 4 : at + 8]}{tails[at : at + 8]}"
+            for at in range(0, 8 * some, 8)
+        ]
+        number += some
     return texts
 
 

@@ -5,6 +5,7 @@ import inspect
 import json
 import random
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,32 @@ def _with_rule(change: Any) -> Any:
 
 # FieldRules, field 1159 of the options: a rule of a number that no version has yet.
 UNKNOWN_RULE = b"\xba\x48\x04\xa0\x7d\xac\x02"
+
+
+def test_uuids_that_are_asked_together_are_told_apart() -> None:
+    """A digit that one UUID has too many is none that another lacks, nor is it a space."""
+    ids = ("id", "normalized_product_id", "store_id", "purchase_item_id")
+    uuid = "018f3c5e-7b1a-7c2d-8e3f-0a1b2c3d4e60"
+    right: Any = sound(PriceObservation.DESCRIPTOR)
+    right.source = 1
+    for name in ids:
+        setattr(right, name, uuid)
+    assert accepts(right)
+    for first, second in pairwise(ids):
+        for left, rest in (
+            (uuid + "0", uuid[1:]),
+            (uuid[:-1], "0" + uuid),
+            (f"{uuid} {uuid}", ""),
+            (f"{uuid} ", uuid),
+            (uuid.upper(), uuid),
+            (uuid.replace("-", "0"), uuid),
+            (uuid, "\u0660" + uuid[1:]),  # a digit elsewhere
+        ):
+            wrong: Any = PriceObservation()
+            wrong.CopyFrom(right)
+            setattr(wrong, first, left)
+            setattr(wrong, second, rest)
+            assert not accepts(wrong), (first, left, rest)
 
 
 def test_an_unknown_rule_is_left_to_protovalidate() -> None:
