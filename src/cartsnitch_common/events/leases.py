@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from redis import Redis as SyncRedis
     from redis.asyncio import Redis
@@ -34,9 +34,8 @@ class _Lease:
         self.process = 0  # a child process must not use its parent's connection
 
 
-@asynccontextmanager
-async def connection_of(redis: Redis) -> AsyncIterator[Any]:
-    """A connection for the block, connected, on which nothing waits to be read.
+async def take(redis: Redis) -> Any:
+    """A connection, connected, on which nothing waits to be read; ``give`` takes it back.
 
     Raises:
         RedisError: None could be had.
@@ -44,25 +43,30 @@ async def connection_of(redis: Redis) -> AsyncIterator[Any]:
     pool: Any = redis.connection_pool  # half of it is not annotated
     lease = _lease_of(redis)
     if not lease.turn.acquire(blocking=False):
-        connection = await pool.get_connection()
-        try:
-            yield connection
-        finally:
-            await pool.release(connection)
-        return
+        return await pool.get_connection()
     try:
         if lease.connection is None:
             lease.connection = await pool.get_connection()
         else:
             await pool.ensure_connection(lease.connection)
-        yield lease.connection
-    finally:
+    except BaseException:
         lease.turn.release()
+        raise
+    return lease.connection
+
+
+async def give(redis: Redis, connection: Any) -> None:
+    """Take back what ``take`` has given, in whatever state it is."""
+    lease = _lease_of(redis)
+    if connection is lease.connection:
+        lease.turn.release()
+    else:
+        await redis.connection_pool.release(connection)
 
 
 @contextmanager
 def connection_of_sync(redis: Any) -> Iterator[Any]:
-    """``connection_of`` for threads."""
+    """A connection for the block, for threads; see ``take``."""
     pool: Any = redis.connection_pool
     lease = _lease_of(redis)
     if not lease.turn.acquire(blocking=False):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cartsnitch_common.events.client import RedisClient
+    from cartsnitch_common.events.resp import Replies
 
 
 type Command = tuple[bytes, ...]
@@ -111,8 +112,11 @@ async def _transact_packed(
             parts += (add, word, say, word)
             add = add_next
         parts.append(_EXEC)
-    async with exchange(redis, b"".join(parts)) as replies:
+
+    async def read(replies: Replies) -> list[Outcome]:
         return [await replies.transaction(2 * len(events)) for events in channels.values()]
+
+    return await exchange(redis, parts, read)
 
 
 async def _transact_in_cluster(

@@ -13,7 +13,7 @@ from cartsnitch_common.events.client import ClusterClient, redis_reason
 from cartsnitch_common.events.client.cluster import SyncClusterClient
 from cartsnitch_common.events.client.failures import SETTING
 from cartsnitch_common.events.leases import connection_of_sync
-from cartsnitch_common.events.resp import AnswerLostError, exchange, pack, pack_word
+from cartsnitch_common.events.resp import AnswerLostError, exchange, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def send_sync(redis: SyncRedisClient, event: Sealed) -> Outcome:
         with connection_of_sync(redis) as connection:
             asked = True
             try:
-                connection.send_packed_command([_publish(event)])
+                connection.send_packed_command([b"".join(_publish(event))])
                 connection.read_response(disable_decoding=True)
             except ResponseError:
                 raise
@@ -88,10 +88,11 @@ def _writes(events: Sequence[Sealed]) -> list[Sequence[Sealed]]:
 
 async def _write(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
     """One write to the server."""
-    commands = b"".join([_publish(event) for event in events])
+    commands: list[bytes] = []
+    for event in events:
+        commands += _publish(event)
     try:
-        async with exchange(redis, commands) as replies:
-            refusals = await replies.read(len(events))
+        refusals = await exchange(redis, commands, lambda replies: replies.read(len(events)))
     except AnswerLostError as error:
         return [_failure(error, EventInDoubtError) for _ in events]
     except (RedisError, OSError) as error:
@@ -129,8 +130,10 @@ async def _write_to_cluster(redis: Any, events: Sequence[Sealed]) -> list[Outcom
     return outcomes
 
 
-def _publish(event: Sealed) -> bytes:
-    return _publish_on(event.event_type) + pack_word(event.data)
+def _publish(event: Sealed) -> tuple[bytes, ...]:
+    """The command, in pieces."""
+    data = event.data
+    return _publish_on(event.event_type), b"$%d\r\n" % len(data), data, b"\r\n"
 
 
 @cache
