@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cartsnitch_common.events import DeadLetter, Event
 
 _EVENTS: Final = 4_000
-_BATCH: Final = 200
-_STREAM: Final = binding_of(PricesUpdated).stream
+BATCH: Final = 200
+STREAM: Final = binding_of(PricesUpdated).stream
 
 
 class _NoDatabase:
@@ -54,17 +54,25 @@ class _NoDatabase:
 
 async def _streams(world: World) -> AsyncIterator[Sides]:
     found, count = await clients(world), world.size(_EVENTS)
-    await found.bare.delete(_STREAM)
+    async with filled(found, count):
+        yield Sides(ours=consume(found, count), rival=_read_group(found, count), units=count)
+
+
+@asynccontextmanager
+async def filled(found: Clients, count: int) -> AsyncIterator[None]:
+    """The stream holds so many events."""
+    await found.bare.delete(STREAM)
     pipe = found.bare.pipeline(transaction=False)
     for _ in range(count):
-        pipe.xadd(_STREAM, {ENTRY_FIELD: data()})
+        pipe.xadd(STREAM, {ENTRY_FIELD: data()})
     await pipe.execute()
-    yield Sides(ours=_consume(found, count), rival=_read_group(found, count), units=count)
-    await found.bare.delete(_STREAM)
+    yield
+    await found.bare.delete(STREAM)
 
 
-def _consume(found: Clients, count: int) -> Work:
-    options = ConsumerOptions(batch_size=_BATCH, block=0.02)
+def consume(found: Clients, count: int) -> Work:
+    """A typed consumer in a group of its own that handles so many events in batches."""
+    options = ConsumerOptions(batch_size=BATCH, block=0.02)
 
     async def run() -> None:
         stop, seen = asyncio.Event(), 0
@@ -79,7 +87,7 @@ def _consume(found: Clients, count: int) -> Work:
                 stop.set()
 
         await consumer.run(stop)
-        await found.bare.xgroup_destroy(_STREAM, group)
+        await found.bare.xgroup_destroy(STREAM, group)
 
     return run
 
@@ -88,18 +96,18 @@ def _read_group(found: Clients, count: int) -> Work:
     async def run() -> None:
         seen = 0
         group = f"bare-{uuid.uuid4().hex}"
-        await found.bare.xgroup_create(_STREAM, group, id=0)
+        await found.bare.xgroup_create(STREAM, group, id=0)
         while seen < count:
-            reply: Any = await found.bare.xreadgroup(group, "1", {_STREAM: ">"}, count=_BATCH)
+            reply: Any = await found.bare.xreadgroup(group, "1", {STREAM: ">"}, count=BATCH)
             entries = [
                 entry
                 for entries in (reply.values() if isinstance(reply, dict) else (reply[0][1],))
                 for entry in entries
             ]
             bodies = [fields[ENTRY_FIELD] for _, fields in entries]
-            await found.bare.xack(_STREAM, group, *(entry_id for entry_id, _ in entries))
+            await found.bare.xack(STREAM, group, *(entry_id for entry_id, _ in entries))
             seen += len(bodies)
-        await found.bare.xgroup_destroy(_STREAM, group)
+        await found.bare.xgroup_destroy(STREAM, group)
 
     return run
 
