@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError
 
 import cartsnitch_common
 from cartsnitch.event.v1 import Envelope
-from cartsnitch_common.contract import binding_of, check, find_binding
+from cartsnitch_common.contract import binding_of, bindings, check, find_binding
+from cartsnitch_common.contract.accepting import acceptance
 from cartsnitch_common.contract.scalars import now, to_timestamp
 from cartsnitch_common.errors import (
     EventTooLargeError,
@@ -140,7 +141,8 @@ def decode(data: bytes) -> Envelope:
         envelope = Envelope.FromString(data)
     except DecodeError as error:
         raise MalformedEnvelopeError("the bytes are no protobuf message of this shape") from error
-    _check_envelope(envelope)
+    if not _is_right(envelope):
+        _check_envelope(envelope)
     return envelope
 
 
@@ -191,6 +193,34 @@ def _from_json(data: bytes) -> Envelope:
     return envelope
 
 
+def _is_right(envelope: Envelope) -> bool:
+    """Whether an envelope surely passes ``_check_envelope``, found out in a third of the time."""
+    accepts = acceptance(Envelope.DESCRIPTOR)
+    lists = _lists().get(envelope.event_type)
+    if accepts is None or lists is None:
+        return False
+    field, names = lists
+    if envelope.WhichOneof(_PAYLOAD) != field:
+        return False
+    payload = getattr(envelope, field)
+    for name in names:
+        if len(getattr(payload, name)) > json_form.MOST_ITEMS:
+            return False
+    return accepts(envelope)
+
+
+@cache
+def _lists() -> dict[str, tuple[str, list[str]]]:
+    """For each event type, the payload's field and the names of the payload's lists."""
+    return {
+        binding.channel: (
+            binding.field,
+            [field.name for field in binding.payload.DESCRIPTOR.fields if field.is_repeated],
+        )
+        for binding in bindings()
+    }
+
+
 def _check_envelope(envelope: Envelope) -> None:
     """Hold a decoded envelope against the contract, the cheap checks first."""
     try:
@@ -211,10 +241,9 @@ def _check_payload(envelope: Envelope, binding: EventBinding | None) -> None:
     if binding is None:
         return
     payload = payload_of(envelope)
-    fields: Any = payload.DESCRIPTOR.fields
-    for field in fields:
-        if field.is_repeated and len(getattr(payload, field.name)) > json_form.MOST_ITEMS:
-            raise MalformedEnvelopeError(f"{binding.field}.{field.name} has too many elements")
+    for name in _lists()[binding.channel][1]:
+        if len(getattr(payload, name)) > json_form.MOST_ITEMS:
+            raise MalformedEnvelopeError(f"{binding.field}.{name} has too many elements")
 
 
 def _check_rules(envelope: Envelope) -> None:
