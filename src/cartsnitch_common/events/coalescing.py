@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import Counter, deque
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from cartsnitch_common.errors import EventInDoubtError, SetupError
 from cartsnitch_common.events.client.failures import SETTING
 from cartsnitch_common.events.observe import SILENT
-from cartsnitch_common.events.sealing import seal
+from cartsnitch_common.events.sealing import draft, finish, traced
 from cartsnitch_common.events.sending import send
 
 if TYPE_CHECKING:
@@ -20,15 +19,13 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.client import RedisClient
     from cartsnitch_common.events.envelope import EventContext
     from cartsnitch_common.events.observe import Observer
-    from cartsnitch_common.events.sealing import Sealed
+    from cartsnitch_common.events.sealing import Draft
 
-_WRITE: Final = 512 * 1024
-"""The envelopes of one write together. Unit: bytes."""
+    type Waiting = tuple[Draft, asyncio.Future[str]]
+    """An event, and who waits for its id."""
 
-
-class _Waiting(NamedTuple):
-    sealed: Sealed
-    done: asyncio.Future[None]
+_MOST: Final = 1000
+"""Events that go out together, so that the first need not wait for the answer to all."""
 
 
 class CoalescingPublisher:
@@ -63,7 +60,7 @@ class CoalescingPublisher:
         self._service = service
         self._observer = observer
         self._most_waiting = most_waiting
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: list[Waiting] = []
         self._size = 0
         self._room = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
@@ -102,58 +99,49 @@ class CoalescingPublisher:
             ServerUnavailableError: Redis cannot be reached, or refuses; it is not out.
             SetupError: The publisher is closed.
         """
-        sealed = seal(payload, service=self._service, key=key, **context)
+        event = draft(payload, self._service, key, traced(context))
         while self._size >= self._most_waiting:
             self._room.clear()
             await self._room.wait()
         if self._closed:
             raise SetupError("the publisher is closed")
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(_Waiting(sealed, done))
-        self._size += len(sealed.data)
+        done: asyncio.Future[str] = loop.create_future()
+        self._waiting.append((event, done))
+        self._size += len(event[-1])
         if self._sender is None:
             # In a context of its own: it works for all tasks, not for the first.
             self._sender = loop.create_task(self._send(), context=contextvars.Context())
-        await done
-        return sealed.event_id
+        return await done
 
     async def _send(self) -> None:
         """Send until nothing waits."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         try:
-            while batch := self._take():
-                outcomes = await send(self._redis, [sealed for sealed, _ in batch])
-                published: Counter[str] = Counter()
-                for (sealed, done), failure in zip(batch, outcomes, strict=True):
-                    if failure is None:
-                        published[sealed.event_type] += 1
+            while self._waiting:
+                batch = [waiting for waiting in self._take() if not waiting[1].cancelled()]
+                events = finish([event for event, _ in batch])
+                failures = await send(self._redis, events, self._observer)
+                for event, (_, done), failure in zip(events, batch, failures, strict=True):
                     if done.done():  # its task was cancelled
                         continue
                     if failure is None:
-                        done.set_result(None)
+                        done.set_result(event.event_id)
                     else:
                         done.set_exception(failure)
-                for event_type, count in published.items():
-                    self._observer.published(event_type, count)
         finally:
             self._sender = None
             self._give_up(batch)
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """What goes out with the next write."""
-        batch: list[_Waiting] = []
-        size = 0
-        while self._waiting and size < _WRITE:
-            waiting = self._waiting.popleft()
-            self._size -= len(waiting.sealed.data)
-            if not waiting.done.cancelled():
-                batch.append(waiting)
-                size += len(waiting.sealed.data)
+        batch = self._waiting[:_MOST]
+        del self._waiting[:_MOST]
+        self._size -= sum([len(event[-1]) for event, _ in batch])
         self._room.set()
         return batch
 
-    def _give_up(self, batch: list[_Waiting]) -> None:
+    def _give_up(self, batch: list[Waiting]) -> None:
         """Let nobody wait for a sender that was ended in the midst of its work."""
         left = [*batch, *self._waiting]
         self._waiting.clear()

@@ -6,7 +6,6 @@ published when the rows are committed, and only then.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
 from cartsnitch.event.v1 import Envelope
@@ -64,10 +63,9 @@ async def publish(
         ServerUnavailableError: Redis cannot be reached, or refuses; it is not out.
     """
     sealed = seal(payload, service=service, key=key, **context)
-    (failure,) = await send(redis, [sealed])
+    (failure,) = await send(redis, [sealed], observer)
     if failure is not None:
         raise failure
-    observer.published(sealed.event_type, 1)
     return Envelope.FromString(sealed.data)
 
 
@@ -116,14 +114,9 @@ async def publish_all(
         EventsNotPublishedError: Redis did not take all; it says which, and why.
     """
     sealed = seal_all(events, service, cast("EventContext", context))
-    failures = await send(redis, sealed)
+    failures = await send(redis, sealed, observer)
     event_ids = [event.event_id for event in sealed]
     failed = {place: failure for place, failure in enumerate(failures) if failure is not None}
-    published = Counter(
-        event.event_type for place, event in enumerate(sealed) if place not in failed
-    )
-    for event_type, count in published.items():
-        observer.published(event_type, count)
     if failed:
         raise EventsNotPublishedError(failed, event_ids) from failed[min(failed)]
     return event_ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,12 +14,14 @@ from cartsnitch_common.events.client import ClusterClient, redis_reason
 from cartsnitch_common.events.client.cluster import SyncClusterClient
 from cartsnitch_common.events.client.failures import SETTING
 from cartsnitch_common.events.leases import connection_of_sync
+from cartsnitch_common.events.observe import SILENT
 from cartsnitch_common.events.resp import AnswerLostError, exchange, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cartsnitch_common.events.client import RedisClient, SyncRedisClient
+    from cartsnitch_common.events.observe import Observer
     from cartsnitch_common.events.sealing import Sealed
 
     type Outcome = ServerUnavailableError | None
@@ -27,8 +30,8 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 """The most envelopes of one write together, so that it is sent well within the timeout."""
 
 
-async def send(redis: RedisClient, events: Sequence[Sealed]) -> list[Outcome]:
-    """Publish events in their order, each once.
+async def send(redis: RedisClient, events: Sequence[Sealed], observer: Observer) -> list[Outcome]:
+    """Publish events in their order, each once, and tell of those that are out.
 
     Returns:
         For each event None, or why it is not published; an ``EventInDoubtError`` if
@@ -38,6 +41,11 @@ async def send(redis: RedisClient, events: Sequence[Sealed]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for some in _writes(events):
         outcomes += await write(redis, some)
+    if observer is not SILENT:
+        out = zip(events, outcomes, strict=True)
+        counts = Counter(event.event_type for event, failure in out if failure is None)
+        for event_type, count in counts.items():
+            observer.published(event_type, count)
     return outcomes
 
 

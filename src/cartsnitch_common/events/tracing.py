@@ -40,7 +40,10 @@ def current_traceparent() -> str | None:
     trace: Any = sys.modules.get(_API)
     if trace is None or not hasattr(trace, "get_current_span"):  # half loaded by another thread
         return None
-    context = trace.get_current_span().get_span_context()
+    span = trace.get_current_span()
+    if span is trace.INVALID_SPAN:  # there is none: what follows would find that out slowly
+        return None
+    context = span.get_span_context()
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 0xFF:02x}"
