@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis as SyncRedis
     from redis.asyncio import Redis
 
@@ -64,26 +61,30 @@ async def give(redis: Redis, connection: Any) -> None:
         await redis.connection_pool.release(connection)
 
 
-@contextmanager
-def connection_of_sync(redis: Any) -> Iterator[Any]:
-    """A connection for the block, for threads; see ``take``."""
-    pool: Any = redis.connection_pool
+def take_sync(redis: Any) -> Any:
+    """``take`` for threads."""
+    pool = redis.connection_pool
     lease = _lease_of(redis)
     if not lease.turn.acquire(blocking=False):
-        connection = pool.get_connection()
-        try:
-            yield connection
-        finally:
-            pool.release(connection)
-        return
+        return pool.get_connection()
     try:
         if lease.connection is None or lease.process != os.getpid():
             lease.connection, lease.process = pool.get_connection(), os.getpid()
         else:
             _ensure(lease.connection)
-        yield lease.connection
-    finally:
+    except BaseException:
         lease.turn.release()
+        raise
+    return lease.connection
+
+
+def give_sync(redis: Any, connection: Any) -> None:
+    """``give`` for threads."""
+    lease = _lease_of(redis)
+    if connection is lease.connection:
+        lease.turn.release()
+    else:
+        redis.connection_pool.release(connection)
 
 
 def _lease_of(redis: Redis | SyncRedis) -> _Lease:

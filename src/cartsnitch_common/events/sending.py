@@ -13,7 +13,7 @@ from cartsnitch_common.errors import EventInDoubtError, ServerUnavailableError
 from cartsnitch_common.events.client import ClusterClient, redis_reason
 from cartsnitch_common.events.client.cluster import SyncClusterClient
 from cartsnitch_common.events.client.failures import SETTING
-from cartsnitch_common.events.leases import connection_of_sync
+from cartsnitch_common.events.leases import give_sync, take_sync
 from cartsnitch_common.events.observe import SILENT
 from cartsnitch_common.events.resp import AnswerLostError, exchange, pack
 
@@ -53,22 +53,22 @@ def send_sync(redis: SyncRedisClient, event: Sealed) -> Outcome:
     """``send`` of one event, for code without asyncio."""
     if isinstance(redis, SyncClusterClient):
         return _send_sync_to_cluster(redis, event)
-    asked = False
     try:
-        with connection_of_sync(redis) as connection:
-            asked = True
-            try:
-                connection.send_packed_command([b"".join(_publish(event))])
-                connection.read_response(disable_decoding=True)
-            except ResponseError:
-                raise
-            except BaseException:
-                connection.disconnect()
-                raise
+        connection = take_sync(redis)
+    except (RedisError, OSError) as error:
+        return _failure(error)
+    try:
+        connection.send_packed_command([b"".join(_publish(event))])
+        connection.read_response(disable_decoding=True)
     except ResponseError as error:
         return _failure(error)
-    except (RedisError, OSError) as error:
-        return _failure(error, EventInDoubtError if asked else ServerUnavailableError)
+    except BaseException as error:
+        connection.disconnect()
+        if isinstance(error, (RedisError, OSError)):
+            return _failure(error, EventInDoubtError)
+        raise
+    finally:
+        give_sync(redis, connection)
     return None
 
 
