@@ -17,6 +17,8 @@ MANY: Final = 2000
 
 _SEEN: Final = dt.datetime(2026, 3, 10, 14, 30, 12, 345_678, tzinfo=dt.UTC)
 _DAY: Final = dt.date(2026, 3, 10)
+_START: Final = 0x019C_D7F0_0000
+"""The time of the first key. Unit: milliseconds since 1970."""
 
 
 class Samples:
@@ -24,12 +26,19 @@ class Samples:
 
     def __init__(self) -> None:
         self._chance = random.Random(4)  # noqa: S311 - the same rows each time
+        self._keys = 0
         self.stores = [self.key() for _ in range(3)]
         self.products = [self.key() for _ in range(1000)]
 
     def key(self) -> UUID:
-        """A new key, of the driver's own class."""
-        return UUID(f"{self._chance.getrandbits(128):032x}")
+        """A new key as the models make it, a UUIDv7 after those before; the driver's class.
+
+        Random keys would measure an index that nobody has.
+        """
+        self._keys += 1
+        chance = self._chance.getrandbits(74)
+        high = (_START + self._keys) << 16 | 7 << 12 | chance >> 62
+        return UUID(f"{high << 64 | 2 << 62 | chance & (1 << 62) - 1:032x}")
 
     def price(self) -> models.PriceHistory:
         """A price with three of its four numbers, on average."""
