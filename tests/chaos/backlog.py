@@ -12,7 +12,7 @@ BACKLOG = 50_000
 async def fall_behind(play: Play, count: int) -> None:
     """Fifty thousand events wait in the outbox, then on the stream; no process grows by them."""
     stage, score = play.stage, play.score
-    for _ in range(count):
+    for _ in play.times(count):
         producer = await play.producer(pause=0, most=20, tasks=4)
         play.load(BACKLOG)
         await stage.until(lambda: stage.has_rows("ledger", BACKLOG), within=600, step=0.5)
@@ -31,4 +31,4 @@ async def fall_behind(play: Play, count: int) -> None:
         score.notes.append(f"relayed in {seconds:.0f} s, the relay grew by {grown >> 20} MiB")
 
 
-FAULTS = [Fault(name="slow consumer, 50,000 behind", run=fall_behind, short=0, long=1)]
+FAULTS = [Fault(name="slow consumer, 50,000 behind", run=fall_behind, short=0, long=1, minutes=5)]

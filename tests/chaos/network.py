@@ -26,7 +26,7 @@ async def break_network(play: Play, count: int) -> None:
     """By turns all connections are cut, an answer is lost, or connections fall silent."""
     stage, score = play.stage, play.score
     await cast(play)
-    for number in range(count):
+    for number in play.times(count):
         play.load(40)
         await asyncio.sleep(play.dice.uniform(0, 0.1))
         score.injected += 1
@@ -64,5 +64,6 @@ FAULTS = [
         least=3_000,
         proxied=True,
         limit=15,
+        minutes=7,
     )
 ]

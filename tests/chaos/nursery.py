@@ -18,6 +18,7 @@ import traceback
 from typing import Any, NoReturn
 
 from tests.chaos.roles import perform
+from tests.chaos.services import rehearse
 
 
 class Nursery:
@@ -89,6 +90,7 @@ def say(words: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    rehearse()
     gc.collect()
     gc.freeze()  # the children share these pages
     nursery = Nursery()

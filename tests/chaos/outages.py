@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import psycopg
 
@@ -33,20 +35,28 @@ async def kill_server(play: Play, server: EmbeddedServer, name: str, count: int)
     """A server dies in the midst of the work and is started again at once."""
     stage, score = play.stage, play.score
     _, *users = await cast(play)
-    for _ in range(count):
-        noticed = [child.reports[f"outage {name}"] for child in users]
+
+    def noticed() -> int:
+        return sum(child.reports[f"outage {name}"] for child in users)
+
+    async def bites() -> bool:
+        # One that is idle just then connects again when it has work, and notices nothing.
+        return noticed() > before
+
+    for _ in play.times(count):
+        before = noticed()
         play.load(300)
         await asyncio.sleep(play.dice.uniform(0.05, 0.4))
-        start = time.monotonic()
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
+        start = time.monotonic()
         await stage.relayed()
         await stage.caught_up()
         score.recoveries.append(time.monotonic() - start)
         score.injected += 1
-        now = [child.reports[f"outage {name}"] for child in users]
-        # One that is idle just then connects again when it has work, and notices nothing.
-        score.bitten += any(after > before for before, after in zip(noticed, now, strict=True))
+        with suppress(TimeoutError):
+            await stage.until(bites, within=5)
+            score.bitten += 1
 
 
 async def kill_redis(play: Play, count: int) -> None:
@@ -58,7 +68,7 @@ async def wipe_redis(play: Play, count: int) -> None:
     """All that is on Redis and not handled is gone; the log has it."""
     stage, score = play.stage, play.score
     *_, consumer = await cast(play)
-    for number in range(count):
+    for number in play.times(count):
         # By turns it is suspended in the wipe, and notices, or is not there, and is told nothing.
         if number % 2:
             await consumer.close()
@@ -91,29 +101,38 @@ async def terminate_backends(play: Play, count: int) -> None:
     """Five times a second PostgreSQL ends a connection, whosever it is."""
     stage, score = play.stage, play.score
     await cast(play)
-    for _ in range(count):
-        play.load(20)
-        score.injected += 1
-        await stage.until(lambda: asyncio.to_thread(_terminate_one, play))
-        score.bitten += 1
-        await asyncio.sleep(0.2)
+    with psycopg.connect(stage.database_url, autocommit=True) as connection:
+        for _ in play.times(count):
+            play.load(20)
+            score.injected += 1
+            pause = asyncio.create_task(asyncio.sleep(0.2))
+            await stage.until(lambda: asyncio.to_thread(_terminate_one, play, connection))
+            score.bitten += 1
+            await pause
     score.recoveries.append(await stage.caught_up())
 
 
-def _terminate_one(play: Play) -> bool:
-    with psycopg.connect(play.stage.database_url, autocommit=True) as connection:
-        found = [row[0] for row in connection.execute(CONNECTIONS)]
-        if not found:
-            return False
-        ended = "SELECT pg_terminate_backend(%s, 2000)"
-        row = connection.execute(ended, [play.dice.choice(found)]).fetchone()
+def _terminate_one(play: Play, connection: psycopg.Connection[Any]) -> bool:
+    found = [row[0] for row in connection.execute(CONNECTIONS)]
+    if not found:
+        return False
+    ended = "SELECT pg_terminate_backend(%s, 2000)"
+    row = connection.execute(ended, [play.dice.choice(found)]).fetchone()
     return bool(row and row[0])
 
 
 FAULTS = [
-    Fault(name="kill Redis", run=kill_redis, short=5, long=30, least=3_500, limit=5),
-    Fault(name="wipe Redis", run=wipe_redis, short=2, long=10, least=2_500, limit=10),
-    Fault(name="kill PostgreSQL", run=kill_postgres, short=5, long=20, least=3_500, limit=5),
+    Fault(name="kill Redis", run=kill_redis, short=5, long=30, least=3_500, limit=5, minutes=1.2),
+    Fault(name="wipe Redis", run=wipe_redis, short=2, long=10, least=2_500, limit=10, minutes=1.3),
+    Fault(
+        name="kill PostgreSQL",
+        run=kill_postgres,
+        short=5,
+        long=20,
+        least=3_500,
+        limit=5,
+        minutes=0.8,
+    ),
     Fault(
         name="terminate backends, 5 a second",
         run=terminate_backends,
@@ -121,5 +140,6 @@ FAULTS = [
         long=900,
         least=3_000,
         limit=5,
+        minutes=4,
     ),
 ]

@@ -30,7 +30,7 @@ async def pause_consumers(play: Play, count: int) -> None:
     first = await stage.spawn("consumer", consumer=options(1))
     await play.warm_up()
     await play.watch(relay, first)
-    for number in range(count):
+    for number in play.times(count):
         point = PAUSED_AT[number % len(PAUSED_AT)]
         there = first.arm(point, passes=play.dice.randint(1, 3), do="stop")
         await play.until_there(there())
@@ -67,7 +67,7 @@ async def lose_locks(play: Play, count: int) -> None:
     consumer = await stage.spawn("consumer")
     await play.warm_up()
     await play.watch(consumer, *relays)
-    for number in range(count):
+    for number in play.times(count):
         point = LOST_AT[number % len(LOST_AT)]
         victim = relays[number % 2]
         there = victim.arm(point, do="stop")
@@ -105,6 +105,7 @@ FAULTS = [
         short=10,
         long=100,
         least=2_500,
+        minutes=3,
     ),
     Fault(
         name="two relays, the locks lost",
@@ -113,5 +114,6 @@ FAULTS = [
         long=100,
         least=4_000,
         limit=2,
+        minutes=1.5,
     ),
 ]

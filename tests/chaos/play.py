@@ -6,7 +6,8 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from cartsnitch_common.events import decode
 from tests.chaos.children import Child
 from tests.chaos.oracle import Books, ByKey, Verdict, judge
 from tests.chaos.services import GROUP
-from tests.chaos.stage import STREAM, Stage, World
+from tests.chaos.stage import Stage, World
 
 FILES, MEMORY, TASKS = 12, 48 * 1024 * 1024, 8
 """What a process may have more at the end than at the beginning: full pools, warm caches."""
@@ -33,6 +34,7 @@ class Score:
         recoveries: Unit: seconds from each to when the work went on.
         repeats: Events on the wire twice, or deliveries of what was handled, that there must
             be at least, or a fault did not bite.
+        points: How often a process was killed at which of its points.
         poison: Entries added that do not decode, by their ids.
         notes: What else there is to say.
     """
@@ -41,6 +43,7 @@ class Score:
     bitten: int = 0
     recoveries: list[float] = field(default_factory=list)
     repeats: int = 0
+    points: Counter[str] = field(default_factory=Counter)
     poison: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
@@ -57,6 +60,7 @@ class Fault:
         least: How many events there shall be at least.
         proxied: Whether the processes reach their servers through proxies.
         limit: Unit: seconds until the work goes on.
+        minutes: What the long run takes on two cores, about: how it shares out its time.
     """
 
     name: str
@@ -66,30 +70,50 @@ class Fault:
     least: int = 0
     proxied: bool = False
     limit: float | None = None
+    minutes: float = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of a fault."""
+    """What came of a fault.
+
+    Attributes:
+        fault: The fault.
+        score: What it did.
+        verdict: The judgement; all zeros, and worth nothing, when it was broken off.
+        duplicates: Deliveries that the inbox knew already.
+        seconds: How long all of it took.
+        allowance: Unit: seconds that a process may have waited for a busy processor, beside
+            its limit.
+        broken_off: Why it was not played to its end; None when it was.
+    """
 
     fault: Fault
     score: Score
     verdict: Verdict
     duplicates: int
     seconds: float
+    allowance: float = 0
+    broken_off: str | None = None
 
     @property
     def failures(self) -> list[str]:
         """All that must not be, in words."""
+        if self.broken_off is not None:
+            return [f"broken off: {self.broken_off}"]
         score, failures = self.score, list(self.verdict.broken)
+        if not score.injected:
+            failures.append("I7: nothing was injected")
         if score.bitten != score.injected:
             failures.append(f"I7: {score.injected - score.bitten} did not bite")
         repeats = self.verdict.repeated + self.duplicates
         if repeats < score.repeats:
             failures.append(f"I7: {repeats} repeats, where {score.repeats} kills must leave some")
         limit = self.fault.limit
-        if limit is not None and score.recoveries and max(score.recoveries) > limit:
-            failures.append(f"back at work after {max(score.recoveries):.1f} s, not {limit:g} s")
+        if limit is not None and score.recoveries:
+            longest = max(score.recoveries)
+            if longest > limit + self.allowance:
+                failures.append(f"back at work after {longest:.1f} s, not {limit:g} s")
         return failures
 
     @property
@@ -105,15 +129,37 @@ class Play:
         stage: Its servers.
         score: What it did so far.
         dice: The same in each run.
+        fewest: How often the fault is injected whatever the time.
     """
 
-    def __init__(self, stage: Stage, fault: Fault) -> None:
+    def __init__(self, stage: Stage, fault: Fault, *, seconds: float | None = None) -> None:
+        """Set the scene.
+
+        Args:
+            stage: Where to play.
+            fault: What to play.
+            seconds: After which no fault more is injected than the test command injects.
+        """
         self.stage = stage
+        self.fewest = fault.short
+        self._end = None if seconds is None else time.monotonic() + seconds
         self.score = Score()
         self.dice = random.Random(fault.name)  # noqa: S311 - no secret depends on it
         self._before: dict[Child, dict[str, int]] = {}
         self._producers: list[Child] = []
         self._ordered = 0
+
+    def times(self, count: int) -> Iterator[int]:
+        """Count the injections, so many of them or as many as there is time for."""
+        for number in range(count):
+            if self.is_late and number >= self.fewest:
+                return
+            yield number
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is up."""
+        return self._end is not None and time.monotonic() > self._end
 
     async def producer(self, **orders: Any) -> Child:
         """Start a process that produces until the end."""
@@ -133,6 +179,10 @@ class Play:
         for child in children:
             self._before[child] = await child.measure()
 
+    def lose(self, producer: Child) -> None:
+        """Expect nothing more of a producer that was killed."""
+        self._producers.remove(producer)
+
     def load(self, events: int, *, last: bool = False) -> None:
         """Have the producers commit so many events more, as fast as they do."""
         share = -(-events // max(1, len(self._producers)))
@@ -148,7 +198,7 @@ class Play:
             await asyncio.wait({task}, timeout=0.25)
         await task
 
-    async def finish(self, least: int, *, within: float = 60) -> Books:
+    async def finish(self, least: int, *, within: float = 120) -> Books:
         """Let the producers come to an end, wait for quiet, and read all there is."""
         self.load(max(0, least - self._ordered), last=True)
         for child in self._producers:
@@ -169,7 +219,7 @@ class Play:
                 if more[name] > most:
                     leaks.append(f"{child.name} has {more[name]} {name} more")
         try:
-            await self.stage.until(self._none_is_idle, within=5)
+            await self.stage.until(self._none_is_idle, within=10)
         except TimeoutError:
             leaks.append("a connection idle in transaction")
         for child in self.stage.children:
@@ -194,7 +244,7 @@ class Play:
         redis, found = self.stage.redis, [0, 0]
         await self.stage.engine.dispose()
         try:
-            await self.stage.until(none, within=10)
+            await self.stage.until(none, within=20)
         except TimeoutError:
             return [f"{found[0]} connections of the database, {found[1] - 1} of Redis"]
         return []
@@ -225,10 +275,7 @@ class Play:
                 "SELECT entry_id, envelope FROM event_dead_letters"
             )
         ]
-        wire = [
-            _identity(fields.get(b"e", b""), entry.decode())
-            for entry, fields in await stage.redis.xrange(STREAM)
-        ]
+        wire = [_identity(envelope, entry) for entry, envelope in await stage.wire()]
         group = await stage.group()
         return Books(
             ledger=ledger.found,
@@ -262,11 +309,26 @@ def _identity(envelope: bytes, entry: str) -> str:
         return entry
 
 
-async def play(world: World, fault: Fault, count: int) -> Result:
-    """Play a fault so many times, and judge."""
+async def play(
+    world: World,
+    fault: Fault,
+    count: int,
+    *,
+    seconds: float | None = None,
+    allowance: float = 0,
+) -> Result:
+    """Play a fault so many times, and judge.
+
+    Args:
+        world: The servers.
+        fault: What to play.
+        count: How often.
+        seconds: After which it is injected no more, and judged.
+        allowance: Unit: seconds beside its limit, on a machine that does other things too.
+    """
     start = time.monotonic()
     async with world.stage(proxied=fault.proxied) as stage:
-        one = Play(stage, fault)
+        one = Play(stage, fault, seconds=seconds)
         try:
             await fault.run(one, count)
         except (TimeoutError, AssertionError) as error:
@@ -279,6 +341,7 @@ async def play(world: World, fault: Fault, count: int) -> Result:
             verdict=judge(books),
             duplicates=books.duplicates,
             seconds=time.monotonic() - start,
+            allowance=allowance,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from signal import SIGKILL
 
 from cartsnitch_common.events.names import ENTRY_FIELD
@@ -23,7 +24,7 @@ async def poison(play: Play, count: int) -> None:
     consumer = await stage.spawn("consumer")
     await play.warm_up()
     await play.watch(producer, relay)
-    for number in range(count):
+    for number in play.times(count):
         match number % 3:
             case 0:
                 data = UNDECODABLE[number // 3 % len(UNDECODABLE)]
@@ -34,18 +35,20 @@ async def poison(play: Play, count: int) -> None:
             case _:
                 producer.order("poison", units=KILLS)
         play.load(40)
-        while not await stage.has_rows("event_dead_letters", number + 1):
-            if consumer.gone.is_set():
-                assert await consumer.end() == -SIGKILL
-                consumer = await stage.spawn("consumer")
+        async with asyncio.timeout(60):
+            while not await stage.has_rows("event_dead_letters", number + 1):
+                if consumer.gone.is_set():
+                    assert await consumer.end() == -SIGKILL
+                    consumer = await stage.spawn("consumer")
+                await asyncio.sleep(0.01)
         await stage.caught_up()
         score.injected += 1
     said = sum((child.reports for child in stage.children), start=consumer.reports.__class__())
-    of_each = count // 3
-    score.bitten = min(of_each, said["reached poison raises"] // DELIVERIES)
-    score.bitten += min(of_each, said["reached poison kills"] // DELIVERIES)
-    score.bitten += count - 2 * of_each
-    score.notes.append(f"{said['reached poison kills']} processes died of {of_each} events")
+    raising, killing = (score.injected + 1) // 3, score.injected // 3
+    score.bitten = score.injected - raising - killing
+    score.bitten += min(raising, said["reached poison raises"] // DELIVERIES)
+    score.bitten += min(killing, said["reached poison kills"] // DELIVERIES)
+    score.notes.append(f"{said['reached poison kills']} processes died of {killing} events")
 
 
 FAULTS = [
@@ -55,5 +58,6 @@ FAULTS = [
         short=30,
         long=999,
         least=3_000,
+        minutes=9,
     )
 ]

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.db.engine import async_sessions
 from cartsnitch_common.errors import DatabaseError
-from cartsnitch_common.events import Consumer, ConsumerOptions
+from cartsnitch_common.events import Consumer, ConsumerOptions, decode, encode, wrap
+from cartsnitch_common.events.event import event_from
 from cartsnitch_common.events.inbox import SqlInbox
 from cartsnitch_common.events.outbox import enqueue_all
 from cartsnitch_common.events.relay import Relay, RelayOptions
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 GROUP = "chaos"
 KEYS = [f"store-{number}" for number in range(24)]
+PRODUCER_POINTS = ("events enqueued", "before commit", "after commit")
+"""The steps of a transaction between which a producer may die."""
+
 RAISES, KILLS = 13, 666
 """The dollars of a price that makes the handler raise, or end its process."""
 
@@ -39,6 +43,12 @@ _LEDGER = text(
     " SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:ids AS uuid[]), CAST(:dead AS boolean[]))"
 )
 _EFFECT = text("INSERT INTO effects (key, event_id, by) VALUES (:key, :event_id, :by)")
+
+
+def rehearse() -> None:
+    """Make what is made on first use, so that no process that is forked later has to."""
+    envelope = wrap(prices(), service="receiptwitness", key=KEYS[0])
+    event_from(decode(encode(envelope)), PricesUpdated)
 
 
 class PoisonError(Exception):
@@ -113,11 +123,14 @@ class Producer:
                 "ids": [envelope.event_id for envelope in envelopes],
                 "dead": [number >= len(keys) for number in range(len(events))],
             }
+            await self._actor.point(PRODUCER_POINTS[0])
             await session.execute(_LEDGER, rows)
+            await self._actor.point(PRODUCER_POINTS[1])
             if undo:
                 await session.rollback()
             else:
                 await session.commit()
+        await self._actor.point(PRODUCER_POINTS[2])
         self._counts["undone" if undo else "committed"] += len(events)
 
 

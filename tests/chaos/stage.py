@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from signal import SIGKILL
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.embedded import EmbeddedServers, start_servers
 from cartsnitch_common.errors import DatabaseError
 from cartsnitch_common.events import async_redis
+from cartsnitch_common.events.names import ENTRY_FIELD
 from cartsnitch_common.values.ids import new_uuid
 from tests.chaos.children import Child, Nursery
 from tests.chaos.proxy import Proxy
@@ -30,7 +32,8 @@ STREAM = binding_of(PricesUpdated).stream
 
 TABLES = """
 CREATE TABLE ledger (n bigserial, key text, event_id uuid, dead boolean);
-CREATE TABLE effects (n bigserial, key text, event_id uuid, by text)
+CREATE TABLE effects (n bigserial, key text, event_id uuid, by text);
+CREATE INDEX ON effects (event_id)
 """
 
 PATIENCE = {
@@ -38,7 +41,7 @@ PATIENCE = {
     "redis_socket_timeout": 1.0,
     "redis_block_time": 0.2,
     "database_connect_timeout": 1.0,
-    "database_statement_timeout": 3.0,
+    "database_statement_timeout": 2.0,
 }
 """Settings under which a silent server is noticed within the length of a test."""
 
@@ -119,7 +122,7 @@ class Stage:
 
     async def __aenter__(self) -> Self:
         settings = Settings.load(
-            database_url=self.database_url, redis_url=self._redis_url, **PATIENCE
+            database_url=self.database_url, redis_url=self._redis_url, redis_socket_timeout=60
         )
         self.engine = async_engine(settings)
         self.redis: Any = async_redis(settings)
@@ -184,6 +187,15 @@ class Stage:
 
         return await self.retried(ask)
 
+    async def wire(self) -> list[tuple[str, bytes]]:
+        """All that is on the stream: the ids of the entries and what they hold."""
+        found: list[tuple[str, bytes]] = []
+        after = "-"
+        while page := await self.redis.xrange(STREAM, after, count=2_000):
+            found += [(entry.decode(), fields.get(ENTRY_FIELD, b"")) for entry, fields in page]
+            after = f"({found[-1][0]}"
+        return found
+
     async def pending_of(self, name: str) -> set[str]:
         """The entries that are with one consumer of the group."""
         found = await self.redis.xpending_range(STREAM, GROUP, "-", "+", 1_000, name)
@@ -209,14 +221,19 @@ class Stage:
     async def until(
         self, condition: Callable[[], Awaitable[bool]], *, within: float = 60, step: float = 0.02
     ) -> float:
-        """Wait for something; how many seconds it took, or ``TimeoutError``."""
+        """Wait for something; how many seconds it took, or ``TimeoutError``.
+
+        Fails at once when a process has ended by an error.
+        """
         start = time.monotonic()
         async with asyncio.timeout(within):
-            while not await condition():  # noqa: ASYNC110 - a server tells
+            while not await condition():
+                for child in self.children:
+                    assert child.code in {None, 0, -SIGKILL}, f"{child.name}: {child.code}"
                 await asyncio.sleep(step)
         return time.monotonic() - start
 
-    async def relayed(self, *, within: float = 60) -> float:
+    async def relayed(self, *, within: float = 120) -> float:
         """Wait until all that waits in the outbox now is relayed; how long it took."""
         last = await self.scalar("SELECT coalesce(max(id), 0) FROM event_outbox")
 
@@ -227,7 +244,7 @@ class Stage:
 
         return await self.until(gone, within=within, step=0.005)
 
-    async def caught_up(self, *, within: float = 60) -> float:
+    async def caught_up(self, *, within: float = 120) -> float:
         """Wait until all that is committed now has its effect; how long it took."""
         rows = await self.rows(
             "SELECT event_id FROM ledger AS l WHERE NOT dead AND NOT EXISTS"

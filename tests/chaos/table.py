@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 from tests.chaos.play import Result
 
+POINTS = ("a process is killed", "times", "lost", "double effects", "out of order")
+
 COLUMNS = (
     "fault",
     "times",
@@ -30,19 +32,26 @@ a Valkey, all on one machine; each fault injected at its named point, and seen t
 
 {table}
 
+Of the kills, by the point at which the process died. Lost, double and out of order are those of
+all kills of such a process together.
+
+{points}
+
 *Twice on the wire* and *dropped by the inbox* are what at-least-once delivery costs; an effect is
 never doubled by them. *Back at work* is the time from the fault until what was committed by then
 is relayed (relays) or has its effect (all others). With no failure in n faults the rate of failures
 is below 3/n, at 95 % confidence: that is what *rate below* says, and no more.
 
 cartsnitch-common {ours}, PostgreSQL {postgres}, Valkey {valkey}, redis-py {redis},
-asyncpg {asyncpg}, SQLAlchemy {sqlalchemy}, Python {python}, {cores} cores; load at the end
-{load:.1f}.
+asyncpg {asyncpg}, SQLAlchemy {sqlalchemy}, Python {python}; {cores} cores, {system}, load at
+the end {load:.1f}; {minutes:.0f} minutes.
 """
 
 
 def cells(result: Result) -> tuple[str, ...]:
     """One line of the table."""
+    if result.broken_off is not None:
+        return (result.fault.name, *("-",) * (len(COLUMNS) - 2), "failed")
     score, verdict = result.score, result.verdict
     back = "-"
     if result.median is not None:
@@ -81,21 +90,36 @@ def total(results: Sequence[Result]) -> tuple[str, ...]:
     )
 
 
+def points(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """The lines of the table of named points."""
+    return [
+        (point, str(times), *(str(count) for count in (found.lost, found.doubled, found.inverted)))
+        for result in results
+        for found in [result.verdict]
+        for point, times in result.score.points.items()
+    ]
+
+
 def page(results: Sequence[Result], *, option: str, servers: dict[str, str]) -> str:
     """The page that is kept, in Markdown."""
-    lines = [COLUMNS, ("---",) + ("--:",) * (len(COLUMNS) - 1)]
-    lines += [cells(result) for result in results]
-    lines.append(total(results))
     names = {"ours": "cartsnitch-common", "redis": "redis", "asyncpg": "asyncpg"}
     versions = {name: version(package) for name, package in names.items()}
     return PAGE.format(
         option=option,
         date=dt.datetime.now(dt.UTC).date().isoformat(),
-        table="\n".join(f"| {' | '.join(line)} |" for line in lines),
+        table=_markdown(COLUMNS, [*(cells(result) for result in results), total(results)]),
+        points=_markdown(POINTS, points(results)),
         sqlalchemy=version("SQLAlchemy"),
         python=platform.python_version(),
         cores=os.cpu_count(),
+        system=f"{platform.system()} {platform.machine()}",
+        minutes=sum(result.seconds for result in results) / 60,
         load=os.getloadavg()[0],
         **versions,
         **servers,
     )
+
+
+def _markdown(header: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
+    rule = ("---",) + ("--:",) * (len(header) - 1)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))

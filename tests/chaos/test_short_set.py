@@ -12,9 +12,13 @@ from tests.chaos.stage import World
 pytestmark = [
     pytest.mark.kill,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.xdist_group("chaos"),  # its servers and its load are on one worker
 ]
+
+ALLOWANCE = 20.0
+"""Unit: seconds beside the limits of recovery: the other worker's tests have the processors too,
+and twelve processes share what is left. ``scripts/chaos`` holds the limits themselves."""
 
 SHORT = [fault for fault in FAULTS if fault.short]
 
@@ -28,7 +32,7 @@ async def world() -> AsyncIterator[World]:
 @pytest.mark.parametrize("fault", SHORT, ids=lambda fault: fault.name)
 async def test_nothing_is_lost_doubled_or_inverted(world: World, fault: Fault) -> None:
     """I1 to I7 hold under this fault, each time it bit, and the work went on in time."""
-    result = await play(world, fault, fault.short)
+    result = await play(world, fault, fault.short, allowance=ALLOWANCE)
     assert result.failures == []
     assert result.score.injected >= fault.short
 
