@@ -144,7 +144,7 @@ class Consumer[S]:
             raise SetupError(f"consumer {self._group} has no handler")
         reader = self._reader()
         hand = Hand(reader.streams)
-        acks = Acknowledger(reader, hand, self._point)
+        acks = Acknowledger(reader, hand, self._point, enough=self._options.batch_size // 2)
         settler = self._settler(self._inbox, stop, done=acks.add, count=reader.count)
         lanes = Lanes(settler.settle, concurrency=self._options.concurrency, stop=stop)
         reading = Reading(
@@ -238,7 +238,7 @@ class Consumer[S]:
         inbox: Inbox[S],
         stop: asyncio.Event,
         *,
-        done: Callable[[Entry], None],
+        done: Callable[[Sequence[Entry]], None],
         count: Callable[[Entry], Awaitable[None]],
     ) -> Settler[S]:
         return Settler(

@@ -25,9 +25,9 @@ class Hand:
         """The ids of a stream, in the order in which they were taken."""
         return self._ids[stream]
 
-    def take(self, stream: str, entry_id: str) -> None:
-        """Hold an entry."""
-        self._ids[stream][entry_id] = None
+    def take(self, stream: str, entry_ids: Sequence[str]) -> None:
+        """Hold entries."""
+        self._ids[stream].update(dict.fromkeys(entry_ids))
 
     def drop(self, stream: str, entry_ids: Sequence[str]) -> None:
         """Hold entries no longer."""

@@ -128,8 +128,8 @@ class Reading:
         if found and self._point is not None:
             await self._point("entry read")
         batches = [(stream, [*of]) for stream, of in groupby(found, lambda entry: entry.stream)]
-        for entry in found:
-            self._hand.take(entry.stream, entry.entry_id)
+        for stream, entries in batches:
+            self._hand.take(stream, [entry.entry_id for entry in entries])
         try:
             while batches and not stop.is_set():
                 if await self._is_next(*batches[0], stop):
@@ -181,7 +181,7 @@ class Reading:
         taken = await self._reader.take(stream, pending, idle=idle)
         for entry in taken:
             # One by one: Redis counts a delivery, and one may end the process.
-            self._hand.take(stream, entry.entry_id)
+            self._hand.take(stream, [entry.entry_id])
             self._begin(stream, [entry])
             while entry.entry_id in self._hand.of(stream):
                 if stop.is_set():

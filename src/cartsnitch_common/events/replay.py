@@ -150,7 +150,7 @@ class Replay:
     async def run(
         self,
         log: EventLog,
-        make_settler: Callable[[Callable[[Entry], None]], Settler[Any]],
+        make_settler: Callable[[Callable[[Sequence[Entry]], None]], Settler[Any]],
         *,
         since_time: dt.datetime | None,
         since_id: int,
@@ -202,9 +202,9 @@ class Replay:
             except TimeoutError:
                 continue
 
-    def _leave(self, _entry: Entry) -> None:
-        self._in_hand -= 1
-        self._handled += 1
+    def _leave(self, entries: Sequence[Entry]) -> None:
+        self._in_hand -= len(entries)
+        self._handled += len(entries)
         self._left.set()
 
 

@@ -20,14 +20,14 @@ from cartsnitch_common.events.backoff import Backoff, Outage, heed_cancellation
 from cartsnitch_common.events.delivery import DeadLetter
 from cartsnitch_common.events.envelope import decode
 from cartsnitch_common.events.event import event_from
-from cartsnitch_common.events.observe import Outcome
+from cartsnitch_common.events.observe import SILENT, Outcome
 from cartsnitch_common.events.texts import error_place, error_reason
 
 if TYPE_CHECKING:
     import asyncio
     import uuid
     from collections import Counter
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from google.protobuf.message import Message
 
@@ -98,7 +98,7 @@ class Settler[S]:
         observer: Observer,
         point: FaultPoint | None,
         stop: asyncio.Event,
-        done: Callable[[Entry], None],
+        done: Callable[[Sequence[Entry]], None],
         count: Callable[[Entry], Awaitable[None]],
     ) -> None:
         """Describe it.
@@ -111,7 +111,7 @@ class Settler[S]:
             observer: Is told what happens.
             point: The fault points.
             stop: Ends the waits.
-            done: Called with each entry that is to be acknowledged.
+            done: Called with entries of a stream that are to be acknowledged.
             count: Has a number of deliveries remembered.
         """
         self._inbox = inbox
@@ -132,7 +132,7 @@ class Settler[S]:
         found, together = list[Work](), self._work(handling)
         for entry in entries:
             if entry.group not in {None, self._group}:
-                self._done(entry)
+                self._done([entry])
                 continue
             try:
                 if entry.data is None:
@@ -198,7 +198,7 @@ class Settler[S]:
             self._counts["skipped"] += 1
             _LOG.warning("consumer %s skips entry %s: %s", self._group, entry.entry_id, failure)
             self._observer.settled(self._group, work.handling.channel, Outcome.SKIPPED, seconds=0)
-            self._done(entry)
+            self._done([entry])
         else:
             await self._bury(work, failure)
 
@@ -221,15 +221,16 @@ class Settler[S]:
                 self._log_failure(events[0], error, f"{len(events)} together")
                 work.apart = True
                 return 0.0
-            self._told(work, Outcome.FAILED, start)
+            self._told(work, Outcome.FAILED, time.perf_counter() - start)
             self._log_failure(events[0], error, f"delivery {entry.deliveries} of {most}")
             return await self._failed(work, error)
         self._outage.over()
-        for event in events:
-            handled = event.event_id in first_times
-            first_times.discard(event.event_id)
-            self._counts["handled" if handled else "duplicates"] += 1
-            self._told(work, Outcome.HANDLED if handled else Outcome.DUPLICATE, start)
+        self._counts["handled"] += len(first_times)
+        self._counts["duplicates"] += len(events) - len(first_times)
+        seconds = time.perf_counter() - start
+        for number in range(len(events)):
+            handled = number < len(first_times)
+            self._told(work, Outcome.HANDLED if handled else Outcome.DUPLICATE, seconds)
         self._leave(work, len(events))
         return None
 
@@ -237,8 +238,9 @@ class Settler[S]:
         """Handle what is not marked, in one transaction; return the ids of that."""
         inbox, group, one = self._inbox, self._group, events[0]
         with ExitStack() as stack:
-            for event in events:
-                stack.enter_context(self._observer.handling(group, event))
+            if self._observer is not SILENT:  # which is not worth a call for each event
+                for event in events:
+                    stack.enter_context(self._observer.handling(group, event))
             async with inbox.transaction() as session:
                 if len(events) == 1:
                     first = await inbox.first_time(session, group, one.event_id)
@@ -247,7 +249,9 @@ class Settler[S]:
                     new = await inbox.first_times(
                         session, group, [event.event_id for event in events]
                     )
-                if new:
+                if len(new) == len(events):
+                    await handling.handler([*events], session)
+                elif new:
                     once = {event.event_id: event for event in reversed(events)}
                     todo = [event for event in events if once[event.event_id] is event]
                     await handling.handler([e for e in todo if e.event_id in new], session)
@@ -284,17 +288,15 @@ class Settler[S]:
         self._counts["dead" if buried else "duplicates"] += 1
         if buried:
             _LOG.error("consumer %s gave up: %r", self._group, letter)
-            self._told(work, Outcome.DEAD, None)
+            self._told(work, Outcome.DEAD, 0.0)
         self._leave(work, 1)
 
     def _leave(self, work: Work, count: int) -> None:
-        for entry in work.entries[:count]:
-            self._done(entry)
+        self._done(work.entries[:count])
         del work.entries[:count], work.events[:count]
         work.backoff.reset()
 
-    def _told(self, work: Work, outcome: Outcome, start: float | None) -> None:
-        seconds = 0.0 if start is None else time.perf_counter() - start
+    def _told(self, work: Work, outcome: Outcome, seconds: float) -> None:
         self._observer.settled(self._group, work.handling.channel, outcome, seconds=seconds)
 
     async def _reach(self, point: str) -> None:
