@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
-from cartsnitch_common.errors import DatabaseUnavailableError, InboxUnavailableError
+from sqlalchemy import func, select
+
+from cartsnitch_common.errors import (
+    DatabaseUnavailableError,
+    InboxUnavailableError,
+    TimeLimitError,
+)
 from cartsnitch_common.events.event_log import read_log
+from cartsnitch_common.events.names import RELAY_LOCKS
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
     from cartsnitch_common.events.event_log import Logged
 
-_PAGE = 500
+_PAGE: Final = 500
 
 
 class SqlEventLog:
@@ -32,9 +40,17 @@ class SqlEventLog:
     async def read(
         self, event_types: Sequence[str], *, since_time: dt.datetime | None, since_id: int
     ) -> AsyncIterator[Sequence[Logged]]:
-        """See ``replay.EventLog``."""
+        """See ``replay.EventLog``.
+
+        It waits for the batches that relays are in the midst of: what was published before
+        this call is in the log then, or will be published again.
+        """
+        with _unavailable():
+            async with self._sessions() as session:
+                # Every batch holds it too, shared with the others.
+                await session.execute(select(func.pg_advisory_xact_lock(RELAY_LOCKS, 0)))
         while True:
-            try:
+            with _unavailable():
                 async with self._sessions() as session:  # one for each page: see read_log
                     page = await read_log(
                         session,
@@ -43,9 +59,17 @@ class SqlEventLog:
                         since_id=since_id,
                         batch=_PAGE,
                     )
-            except DatabaseUnavailableError as error:
-                raise InboxUnavailableError(error.reason or "another database") from error
             if not page:
                 return
             yield page
             since_id = page[-1].id
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseUnavailableError as error:
+        raise InboxUnavailableError(error.reason or "another database") from error
+    except TimeLimitError as error:
+        raise InboxUnavailableError("the log is not complete, or not read, in time") from error
