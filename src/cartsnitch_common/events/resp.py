@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 64 * 1024
 _END: Final = b"\r\n"
+_RUN: Final = re.compile(rb"(?:[+:][^\r]*\r\n)+")
 _ONE_LINE: Final = b"+:"
 _TEXT, _ERROR = b"$-"
 
@@ -116,6 +118,11 @@ class Replies:
             end = buffer.find(_END, at)
             if end < 0:
                 await self._more()
+                if run := _RUN.match(buffer, at):  # which is cheaper than one by one
+                    lines = buffer.count(_END, at, run.end())
+                    if lines <= count - len(found):
+                        found += [None] * lines
+                        at = self._at = run.end()
                 continue
             kind = buffer[at]
             if kind in _ONE_LINE:

@@ -15,7 +15,7 @@ from cartsnitch_common.events.client.cluster import SyncClusterClient
 from cartsnitch_common.events.client.failures import SETTING
 from cartsnitch_common.events.leases import give_sync, take_sync
 from cartsnitch_common.events.observe import SILENT
-from cartsnitch_common.events.resp import AnswerLostError, exchange, pack
+from cartsnitch_common.events.resp import AnswerLostError, exchange, pack, pack_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,8 @@ async def send(redis: RedisClient, events: Sequence[Sealed], observer: Observer)
         For each event None, or why it is not published; an ``EventInDoubtError`` if
         it may be.
     """
+    if not events:
+        return []
     write = _write_to_cluster if isinstance(redis, ClusterClient) else _write
     outcomes: list[Outcome] = []
     for some in _writes(events):
@@ -58,7 +60,8 @@ def send_sync(redis: SyncRedisClient, event: Sealed) -> Outcome:
     except (RedisError, OSError) as error:
         return _failure(error)
     try:
-        connection.send_packed_command([b"".join(_publish(event))])
+        words = _publish_on(event.event_type), pack_word(event.data)
+        connection.send_packed_command([b"".join(words)])
         connection.read_response(disable_decoding=True)
     except ResponseError as error:
         return _failure(error)
@@ -84,6 +87,8 @@ def _send_sync_to_cluster(redis: SyncRedisClient, event: Sealed) -> Outcome:
 
 def _writes(events: Sequence[Sealed]) -> list[Sequence[Sealed]]:
     """The events in parts that are small enough for one write."""
+    if sum([len(event.data) for event in events]) <= MOST_BYTES:
+        return [events]
     writes, start, size = [], 0, 0
     for place, event in enumerate(events):
         size += len(event.data)
@@ -91,14 +96,14 @@ def _writes(events: Sequence[Sealed]) -> list[Sequence[Sealed]]:
             writes.append(events[start:place])
             start, size = place, len(event.data)
     writes.append(events[start:])
-    return [some for some in writes if some]
+    return writes
 
 
 async def _write(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
     """One write to the server."""
     commands: list[bytes] = []
-    for event in events:
-        commands += _publish(event)
+    for _, channel, data in events:
+        commands += (_publish_on(channel), b"$%d\r\n" % len(data), data, b"\r\n")
     try:
         refusals = await exchange(redis, commands, lambda replies: replies.read(len(events)))
     except AnswerLostError as error:
@@ -136,12 +141,6 @@ async def _write_to_cluster(redis: Any, events: Sequence[Sealed]) -> list[Outcom
 
     await asyncio.gather(*map(write, channels.values()))
     return outcomes
-
-
-def _publish(event: Sealed) -> tuple[bytes, ...]:
-    """The command, in pieces."""
-    data = event.data
-    return _publish_on(event.event_type), b"$%d\r\n" % len(data), data, b"\r\n"
 
 
 @cache
