@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.contract import binding_of
 from cartsnitch_common.errors import ServerUnavailableError
-from cartsnitch_common.events import async_redis, publish, publish_sync, sync_redis
+from cartsnitch_common.events import publish, publish_sync, sync_redis
 from cartsnitch_common.events.client import RedisClient
 from tests.event_payloads import prices
 from tests.integration.redis.behaviour import connected
@@ -157,18 +155,3 @@ def test_what_a_thread_sent_is_not_sent_again(way: Way, loss: Loss) -> None:
     assert client.exists(STREAM) in {0, 1}
     client.close()
     assert way.proxy.seen(PUBLISHED) == 1
-
-
-async def test_a_command_on_a_connection_that_was_cut_is_an_outage(redis_url: str) -> None:
-    """What was cut before a write is an error of the connection, and of nothing else."""
-    client: Any = async_redis(Settings.load(redis_url=redis_url))
-    try:
-        connection = await client.connection_pool.get_connection()
-        connection._writer.transport.abort()
-        await asyncio.sleep(0.01)
-        with pytest.raises(RedisConnectionError):
-            await connection.send_command("PING")
-        await client.connection_pool.release(connection)
-        assert await client.ping()
-    finally:
-        await client.aclose()

@@ -29,6 +29,7 @@ from redis.exceptions import (
 )
 
 from cartsnitch_common.errors import SetupError
+from cartsnitch_common.events.client.connections import ServerConnection, TlsConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -49,6 +50,11 @@ class ClusterClient(RedisCluster):
         """
         # Subscriptions take connections of a node too, without a turn.
         super().__init__(max_connections=2 * max_connections, **options)
+        # Which redis-py does not let its caller say; nodes that are found later are made of this.
+        kind = TlsConnection if options.get("ssl") else ServerConnection
+        self.nodes_manager.connection_kwargs["connection_class"] = kind
+        for node in self.nodes_manager.startup_nodes.values():
+            node.connection_class = kind
         self._turns = asyncio.Semaphore(max_connections)
         self._patience = timeout
 
