@@ -99,5 +99,5 @@ def test_a_quick_run_of_events_measures_and_judges_nothing(
     main = load("__main__").main
     assert main(["events", "--quick", "--json", "--only", "publish 5,000|a stream"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
-    assert len(results) == 3
+    assert len(results) == 4
     assert all(result["value"] > 0 for result in results)
