@@ -59,6 +59,7 @@ FUNCTIONS: Final = (
     "product_name_tokens",
     "product_names_after_insert",
     "product_names_after_update",
+    "products_by_name",
 )
 """The functions of the migrations, which belong to the schema's owner as the tables do."""
 

@@ -10,18 +10,21 @@ Only ``n - need`` words can be missing, so of any ``n - need + 3`` words at leas
 are shared: the rarest are looked up together in the index, and what has three of them
 is scored exactly. Which words are rare is asked of the planner's statistics; old
 ones make a search slower and never wrong.
+
+The function ``products_by_name`` of the database does that in steps: for what is surely
+alike, which is quick to find, then for the rest; one match is sought first among what
+has all the words. It ends with the step that has found enough, and keeps its plans for
+the session, because to plan takes longer than to search.
 """
 
 from __future__ import annotations
 
 import decimal
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Numeric, Uuid, column, select
-from sqlalchemy import text as sql
+from sqlalchemy import BigInteger, Integer, Numeric, Text, Uuid, bindparam, column, func, select
 
 from cartsnitch_common.constants import MAX_LENGTH
 from cartsnitch_common.db.models import NormalizedProduct
@@ -35,94 +38,6 @@ if TYPE_CHECKING:
 
 _STEP: Final = decimal.Decimal("0.0001")
 _LONGEST: Final = MAX_LENGTH["NormalizedProduct.canonical_name"]
-
-# The words of the text by rank, the rarest first.
-_WORDS: Final = """
-words AS MATERIALIZED (
-  SELECT word,
-    row_number() OVER (ORDER BY coalesce(common.share, 0), length(word) DESC, word) AS rank
-  FROM unnest(tsvector_to_array(product_name_tokens(:text))) AS words (word)
-  LEFT JOIN (
-    SELECT list.word, list.share
-    FROM pg_stats AS s, unnest(
-      CAST(CAST(s.most_common_elems AS text) AS text[]), s.most_common_elem_freqs
-    ) AS list (word, share)
-    WHERE s.schemaname = 'public' AND s.tablename = 'product_names' AND s.attname = 'tokens'
-  ) AS common USING (word)
-)"""
-
-# The products of at least a score, which is a whole number of ten-thousandths. Among the
-# rarest words each is looked up with any two of those behind it: to read, score and drop
-# what shares only two would take longer than the index does to see it. A long text has too
-# many words for that, and is looked up by one word less in pairs, or by two less, each alone.
-_SEARCH: Final = """,
-{name}_asked AS MATERIALIZED (
-  SELECT least, words, n, need, n * 10000 / least AS most, n - need + together AS rarest, together
-  FROM (SELECT CAST(count(*) AS integer) AS n, array_agg(word) AS words FROM words) AS w
-  CROSS JOIN (SELECT CAST({least} AS integer) AS least) AS l
-  CROSS JOIN LATERAL (SELECT (n * least + 9999) / 10000 AS need) AS s
-  CROSS JOIN LATERAL (
-    SELECT CASE
-      WHEN need > 2 AND n - need <= 8 THEN 3 WHEN need > 1 AND n - need <= 18 THEN 2 ELSE 1
-    END AS together
-  ) AS t
-),
-{name}_terms AS MATERIALIZED (
-  SELECT CAST(string_agg(term, ' | ') AS tsquery) AS terms
-  FROM (
-    SELECT format('''%s'' & ''%s'' & (''%s'')', a.word, b.word, string_agg(c.word, ''' | '''))
-      AS term
-    FROM {name}_asked
-    JOIN words AS c ON c.rank <= rarest
-    JOIN words AS b ON b.rank < c.rank
-    JOIN words AS a ON a.rank < b.rank
-    WHERE together = 3
-    GROUP BY a.word, b.word
-    UNION ALL
-    SELECT format('''%s'' & (''%s'')', a.word, string_agg(b.word, ''' | '''))
-    FROM {name}_asked
-    JOIN words AS b ON b.rank <= rarest
-    JOIN words AS a ON a.rank < b.rank
-    WHERE together = 2
-    GROUP BY a.word
-    UNION ALL
-    SELECT format('''%s''', word)
-    FROM {name}_asked JOIN words ON rank <= rarest
-    WHERE together = 1
-  ) AS t
-),
-{name} AS MATERIALIZED (
-  SELECT normalized_product_id, score
-  FROM (
-    SELECT normalized_product_id, token_count - length(ts_delete(tokens, words)) AS shared,
-      token_count + n AS counted
-    FROM {name}_asked, product_names
-    WHERE tokens @@ (SELECT terms FROM {name}_terms)
-      AND token_count BETWEEN (SELECT need FROM {name}_asked) AND (SELECT most FROM {name}_asked)
-      AND (token_count - length(ts_delete(tokens, words))) * (10000 + least)
-        >= (token_count + n) * least{gate}
-  ) AS alike
-  CROSS JOIN LATERAL (SELECT trunc(CAST(shared AS numeric) / (counted - shared), 4) AS score) AS s
-{after}
-  ORDER BY score DESC, normalized_product_id
-  LIMIT :limit
-)"""
-
-_AFTER: Final = """
-  WHERE score < CAST(:after_score AS numeric)
-    OR score = CAST(:after_score AS numeric) AND normalized_product_id > CAST(:after_id AS uuid)"""
-
-# What is surely alike comes first, because that is quick to find; the rest only where it
-# leaves room.
-_SURE: Final = 7500
-_ROOM: Final = """
-      AND (SELECT count(*) FROM sure) < :limit"""
-_EITHER: Final = """
-SELECT normalized_product_id, score FROM sure WHERE (SELECT count(*) FROM sure) >= :limit
-UNION ALL
-SELECT normalized_product_id, score FROM likely"""
-_LIKELY: Final = """
-SELECT normalized_product_id, score FROM likely"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +77,9 @@ def select_products_by_name(
         InvalidFieldError: An argument is none of that; names it.
     """
     parameters = _parameters(text, min_score=min_score, limit=limit)
-    if after is None:
-        return _statement(_search(parameters)).params(parameters)
-    parameters |= {"after_score": after[0], "after_id": after[1]}
-    return _statement(_Search.NEXT).params(parameters)
+    if after is not None:
+        parameters |= {"after_score": after[0], "after_id": after[1]}
+    return _statement().params(parameters)
 
 
 async def find_products_by_name(
@@ -181,36 +95,19 @@ async def find_products_by_name(
         InvalidFieldError: An argument is none of what it may be; names it.
     """
     parameters = _parameters(text, min_score=min_score, limit=limit)
-    rows = await session.execute(_statement(_search(parameters)), parameters)
+    rows = await session.execute(_statement(), parameters)
     return [ProductMatch(product=row[0], score=row[1]) for row in rows]
 
 
-class _Search(StrEnum):
-    TWO_STEPS = "what is surely alike, then the rest"
-    ONE_STEP = "all at once"
-    NEXT = "all at once, behind an entry"
-
-
-def _search(parameters: dict[str, Any]) -> _Search:
-    return _Search.TWO_STEPS if parameters["least"] < _SURE else _Search.ONE_STEP
-
-
 @cache
-def _statement(search: _Search) -> Select[NormalizedProduct, decimal.Decimal]:
-    # Made once: the text is long, and SQLAlchemy knows a statement again by it.
-    in_two = search is _Search.TWO_STEPS
-    sure = _SEARCH.format(name="sure", least=_SURE, gate="", after="") if in_two else ""
-    likely = _SEARCH.format(
-        name="likely",
-        least=":least",
-        gate=_ROOM if in_two else "",
-        after=_AFTER if search is _Search.NEXT else "",
-    )
-    matches = (
-        sql(f"WITH {_WORDS}{sure}{likely}{_EITHER if in_two else _LIKELY}")
-        .columns(column("normalized_product_id", Uuid()), column("score", Numeric(5, 4)))
-        .subquery("matches")
-    )
+def _statement() -> Select[NormalizedProduct, decimal.Decimal]:
+    matches = func.products_by_name(
+        bindparam("text", type_=Text),
+        bindparam("lowest", type_=Integer),
+        bindparam("limit", type_=BigInteger),
+        bindparam("after_score", None, type_=Numeric),
+        bindparam("after_id", None, type_=Uuid),
+    ).table_valued(column("normalized_product_id", Uuid()), column("score", Numeric(5, 4)))
     return (
         select(NormalizedProduct, matches.c.score)
         .join(matches, matches.c.normalized_product_id == NormalizedProduct.id)
@@ -232,4 +129,4 @@ def _parameters(text: str, *, min_score: decimal.Decimal, limit: int) -> dict[st
     if limit < 1:
         raise InvalidFieldError("limit", "must be at least 1")
     # A score of 0 would be every product; what shares a word has more.
-    return {"text": text, "least": max(int(min_score / _STEP), 1), "limit": limit}
+    return {"text": text, "lowest": max(int(min_score / _STEP), 1), "limit": limit}
