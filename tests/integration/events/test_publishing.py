@@ -147,7 +147,38 @@ async def test_a_batch_whose_answer_is_lost_is_in_doubt_and_not_repeated(
     assert [*lost.value.failures] == [0, 1, 2]
     for failure in lost.value.failures.values():
         assert isinstance(failure, EventInDoubtError)
+        assert failure.reason.endswith(
+            "the connection broke" if loss == "cut" else "the server does not answer in time"
+        )
     await publish_all(far, [(prices(), "k")], service=SERVICE)
+
+
+async def test_a_publisher_that_is_cancelled_leaves_no_answer_behind(
+    far: Redis, proxy: Lossy
+) -> None:
+    """Whoever publishes next on the client hears of its own event, not of that one."""
+    await publish(far, prices(), service=SERVICE, key="k")
+    proxy.lose_answer(b"PUBLISH", "silence")
+    task = asyncio.create_task(publish(far, prices(), service=SERVICE, key="cancelled"))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with heard(far) as found:
+        await publish(far, prices(), service=SERVICE, key="next")
+    assert [event.key for event in found] == ["next"]
+
+
+async def test_publishers_that_share_a_client_do_not_wait_for_each_other(redis: Redis) -> None:
+    """Each that finds the client's kept connection in use takes another; each event is out."""
+    keys = [f"key-{number}" for number in range(40)]
+    async with heard(redis) as found:
+        made = await asyncio.gather(
+            *(publish(redis, prices(), service=SERVICE, key=key) for key in keys)
+        )
+    ids = {event.key: str(event.event_id) for event in found}
+    assert ids == {envelope.key: envelope.event_id for envelope in made}
+    assert len(found) == len(keys)
 
 
 async def test_without_a_server_nothing_is_in_doubt(own_valkey: ValkeyServer) -> None:
