@@ -30,10 +30,10 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
     def encode_row(self, row: models.Purchase) -> bytes:
         """See ``Mapping``."""
         encoded = super().encode_row(row)
-        items = row.__dict__.get("items")  # as they are loaded, without a way that could load
-        return (
-            encoded if items is None else self.with_items(encoded, PURCHASE_ITEM.encode_rows(items))
-        )
+        items = row.__dict__.get("items")  # through the attribute it takes three times as long
+        if items is None:
+            return encoded
+        return self.with_items(encoded, PURCHASE_ITEM.encode_rows(items))
 
     def with_items(self, purchase: bytes, items: Sequence[bytes]) -> bytes:
         """The bytes of a purchase and of its items as those of one message."""
