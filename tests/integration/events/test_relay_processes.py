@@ -29,7 +29,10 @@ from tests.integration.events.relaying import (
     write,
 )
 
-SLACK = 2  # seconds for the relay that takes over, on a machine that has much to do
+ALLOWANCE = 1.0
+"""Unit: seconds that PostgreSQL's timer and the relay that takes over may wait for a processor;
+with ten processes for each of them the whole was seen to take 1.9 s at most."""
+
 CHILD = Path(__file__).with_name("relay_child.py")
 FILL = """
 INSERT INTO event_outbox (event_id, event_type, key, envelope)
@@ -101,7 +104,7 @@ async def test_another_relay_takes_over_from_a_suspended_one(
         start = time.monotonic()
         async with running(Relay(settings)):
             await until_empty(sessions)
-            assert time.monotonic() - start < 2 + SLACK
+            assert time.monotonic() - start < 2 + ALLOWANCE
             sent += await write(sessions, *"ab")
             await until_empty(sessions)
         process.send_signal(signal.SIGCONT)
