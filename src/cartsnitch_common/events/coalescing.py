@@ -36,7 +36,8 @@ class CoalescingPublisher:
 
     One write is under way at a time; what comes meanwhile goes out with the next one.
     Nobody waits for others to come: a task that publishes alone is sent at once. Events
-    go out in the order in which ``publish`` was called.
+    go out in the order in which ``publish`` was called, and get their ids and their time
+    when they do.
     """
 
     def __init__(
