@@ -76,7 +76,7 @@ async def kill_consumers(play: Play, count: int) -> None:
         point = CONSUMER_POINTS[number % len(CONSUMER_POINTS)]
         most = 30 if point.startswith("effect") else 4  # each event, or each batch of them
         consumer.arm(point, passes=play.dice.randint(1, most))
-        play.load(70)
+        play.load(40)
         await play.until_there(consumer.end())
         start = time.monotonic()
         score.injected += 1

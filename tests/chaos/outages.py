@@ -45,8 +45,8 @@ async def kill_server(play: Play, server: EmbeddedServer, name: str, count: int)
 
     for _ in play.times(count):
         before = noticed()
-        play.load(300)
-        await asyncio.sleep(play.dice.uniform(0.05, 0.4))
+        play.load(150)
+        await asyncio.sleep(play.dice.uniform(0.05, 0.25))
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
         start = time.monotonic()

@@ -191,11 +191,18 @@ class Play:
         self._ordered += events
 
     async def until_there(self, arriving: Awaitable[Any]) -> None:
-        """Keep events coming until a process has come to its point."""
+        """Keep events coming until a process has come to its point.
+
+        More of them when the last ones have their effect: what piles up on a slow machine
+        would count as time to recover.
+        """
         task = asyncio.ensure_future(arriving)
         while not task.done():
             self.load(30)
-            await asyncio.wait({task}, timeout=0.25)
+            for _ in range(8):
+                await asyncio.wait({task}, timeout=0.25)
+                if task.done() or not await self.stage.owed():
+                    break
         await task
 
     async def finish(self, least: int, *, within: float = 120) -> Books:

@@ -244,13 +244,17 @@ class Stage:
 
         return await self.until(gone, within=within, step=0.005)
 
-    async def caught_up(self, *, within: float = 120) -> float:
-        """Wait until all that is committed now has its effect; how long it took."""
+    async def owed(self) -> list[Any]:
+        """The events that are committed and have no effect."""
         rows = await self.rows(
             "SELECT event_id FROM ledger AS l WHERE NOT dead AND NOT EXISTS"
             " (SELECT FROM effects AS e WHERE e.event_id = l.event_id)"
         )
-        owed = [row[0] for row in rows]
+        return [row[0] for row in rows]
+
+    async def caught_up(self, *, within: float = 120) -> float:
+        """Wait until all that is committed now has its effect; how long it took."""
+        owed = await self.owed()
 
         async def there() -> bool:
             done = "SELECT count(DISTINCT event_id) FROM effects WHERE event_id = ANY(:owed)"

@@ -30,8 +30,8 @@ from tests.integration.events.relaying import (
 )
 
 ALLOWANCE = 1.0
-"""Unit: seconds that PostgreSQL's timer and the relay that takes over may wait for a processor;
-with ten processes for each of them the whole was seen to take 1.9 s at most."""
+"""Unit: seconds that PostgreSQL's timer and the relay that takes over may wait for a processor.
+At a load of five a processor the take-over was seen in 1.9 s at most."""
 
 CHILD = Path(__file__).with_name("relay_child.py")
 FILL = """
