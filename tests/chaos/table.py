@@ -39,8 +39,9 @@ all kills of such a process together.
 
 *Twice on the wire* and *dropped by the inbox* are what at-least-once delivery costs; an effect is
 never doubled by them. *Back at work* is the time from the fault until what was committed by then
-is relayed (relays) or has its effect (all others). With no failure in n faults the rate of failures
-is below 3/n, at 95 % confidence: that is what *rate below* says, and no more.
+is relayed (relays) or has its effect (all others); where a server was killed, from when it was
+started again. With no failure in n faults the rate of failures is below 3/n, at 95 % confidence:
+that is what *rate below* says, and no more.
 
 cartsnitch-common {ours}, PostgreSQL {postgres}, Valkey {valkey}, redis-py {redis},
 asyncpg {asyncpg}, SQLAlchemy {sqlalchemy}, Python {python}; {cores} cores, {system}, load at
