@@ -96,7 +96,8 @@ def _lease_of(redis: Redis | SyncRedis) -> _Lease:
 
 def _ensure(connection: Any) -> None:
     """What the pool does before it gives a connection away: look whether it is still good."""
-    connection.connect()
+    if not connection.is_connected:
+        connection.connect()
     try:
         stale = connection.can_read()
     except (RedisError, OSError):
