@@ -44,9 +44,10 @@ if TYPE_CHECKING:
 MAX_SIZE: Final = 256 * 1024
 """The largest envelope, in either form. Unit: bytes."""
 
-_PAYLOAD: Final = "payload"
+PAYLOAD: Final = "payload"
+"""The name of what holds the payload, whatever the event."""
 # As a tag of protobuf this byte opens a group in field 15; an envelope has neither.
-_JSON_START: Final = b"{"
+JSON_START: Final = b"{"
 
 
 class EventContext(TypedDict, total=False):
@@ -135,7 +136,7 @@ def decode(data: bytes) -> Envelope:
     """
     require_fast_protobuf()
     _check_size(len(data))
-    if data[:1] == _JSON_START:
+    if data[:1] == JSON_START:
         return _from_json(data)
     try:
         envelope = Envelope.FromString(data)
@@ -152,7 +153,7 @@ def payload_of(envelope: Envelope) -> Message:
     Raises:
         MalformedEnvelopeError: It has none.
     """
-    field = envelope.WhichOneof(_PAYLOAD)
+    field = envelope.WhichOneof(PAYLOAD)
     if field is None:
         raise MalformedEnvelopeError("the envelope has no payload")
     payload: Message = getattr(envelope, field)
@@ -200,7 +201,7 @@ def _is_right(envelope: Envelope) -> bool:
     if accepts is None or lists is None:
         return False
     field, names = lists
-    if envelope.WhichOneof(_PAYLOAD) != field:
+    if envelope.WhichOneof(PAYLOAD) != field:
         return False
     payload = getattr(envelope, field)
     for name in names:
@@ -236,7 +237,7 @@ def _check_envelope(envelope: Envelope) -> None:
 
 
 def _check_payload(envelope: Envelope, binding: EventBinding | None) -> None:
-    if envelope.WhichOneof(_PAYLOAD) != (binding.field if binding else None):
+    if envelope.WhichOneof(PAYLOAD) != (binding.field if binding else None):
         raise MalformedEnvelopeError("the payload is not the one that its event type has")
     if binding is None:
         return

@@ -18,9 +18,8 @@ from cartsnitch_common.errors import (
 )
 from cartsnitch_common.events.backoff import Backoff, Outage, heed_cancellation
 from cartsnitch_common.events.delivery import DeadLetter
-from cartsnitch_common.events.envelope import decode
-from cartsnitch_common.events.event import event_from
 from cartsnitch_common.events.observe import SILENT, Outcome
+from cartsnitch_common.events.opening import open_event
 from cartsnitch_common.events.texts import error_place, error_reason
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class Settler[S]:
             try:
                 if entry.data is None:
                     raise MalformedEnvelopeError("the stream lost the entry before it was handled")
-                event = event_from(decode(entry.data), handling.kind)
+                event = open_event(entry.data, handling.kind)
             except EventError as error:
                 found.append(self._work(handling, entry))
                 found[-1].failure = error

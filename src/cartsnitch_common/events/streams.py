@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import ResponseError
 
 from cartsnitch_common.errors import SetupError
+from cartsnitch_common.events.arrivals import ask_number, read_arrivals
 from cartsnitch_common.events.client import ClusterClient
 from cartsnitch_common.events.names import ENTRY_FIELD, GROUP_FIELD
+from cartsnitch_common.events.resp import pack
 from cartsnitch_common.events.slot_reads import SlotReads
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ _FORSAKEN: Final = 24 * 60 * 60 * 1000
 _LAST_NUMBER: Final = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Entry:
     """One entry of a stream, delivered to this consumer and not acknowledged.
+
+    Nobody changes it; to be frozen would cost it three times as much to be made.
 
     Attributes:
         stream: The stream.
@@ -150,14 +154,21 @@ class GroupReader:
 
     async def new(self, *, count: int, block: float) -> list[Entry]:
         """Entries that no consumer of the group has seen, waiting up to ``block`` seconds."""
-        self._limits = {"count": count, "block": max(1, int(block * 1000))}
         if isinstance(self._redis, ClusterClient):
+            self._limits = {"count": count, "block": _milliseconds(block)}
             return await self._slots.first(self.streams)
-        return await self._read(dict.fromkeys(self.streams, ">"), **self._limits)
+        found = await read_arrivals(self._redis, self._ask_new(count, block))
+        return [
+            self._entry(stream.decode(), entry_id, fields) for stream, entry_id, fields in found
+        ]
 
     async def acknowledge(self, stream: str, entry_ids: Sequence[str]) -> None:
         """Tell Redis that entries are done with."""
-        await self._redis.xack(stream, self._group, *entry_ids)
+        if isinstance(self._redis, ClusterClient):
+            await self._redis.xack(stream, self._group, *entry_ids)
+            return
+        ids = [entry_id.encode() for entry_id in entry_ids]
+        await ask_number(self._redis, pack(b"XACK", stream.encode(), self._group.encode(), *ids))
 
     async def renew(self, stream: str, entry_ids: Sequence[str]) -> None:
         """Say that entries are still in hand, which is no delivery."""
@@ -174,6 +185,14 @@ class GroupReader:
     async def aclose(self) -> None:
         """Wait for reads that are under way; what they bring stays pending."""
         await self._slots.end()
+
+    def _ask_new(self, count: int, block: float) -> bytes:
+        names = [stream.encode() for stream in self.streams]
+        return pack(
+            *(b"XREADGROUP", b"GROUP", self._group.encode(), self.name.encode()),
+            *(b"COUNT", b"%d" % count, b"BLOCK", b"%d" % _milliseconds(block)),
+            *(b"STREAMS", *names, *[b">"] * len(names)),
+        )
 
     async def _own(self, stream: str, wanted: Pending) -> list[Entry]:
         return await self._read({stream: _before(wanted.entry_id)}, count=1)
@@ -244,6 +263,10 @@ async def forget_consumer(redis: RedisClient, stream: str, group: str, name: str
     if lost:
         raise SetupError(f"a consumer was in use: replay {lost} events of its group")
     return True
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))
 
 
 def _before(entry_id: str) -> str:

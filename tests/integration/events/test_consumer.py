@@ -16,6 +16,7 @@ from cartsnitch_common.db.models import InboxEvent
 from cartsnitch_common.errors import SetupError
 from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, to_json, wrap
 from cartsnitch_common.events.inbox import SqlInbox, handle_once
+from cartsnitch_common.events.streams import GroupReader
 from cartsnitch_common.values.ids import new_uuid
 from tests.event_payloads import coupons, prices
 from tests.integration.events.consuming import (
@@ -95,10 +96,10 @@ async def test_an_effect_that_was_not_acknowledged_is_not_repeated(
     """A consumer that dies between commit and acknowledgement leaves no second effect."""
     event_id = await add(redis)
 
-    async def die(*_args: Any) -> int:
+    async def die(*_args: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr(redis, "xack", die)
+    monkeypatch.setattr(GroupReader, "acknowledge", die)
     with pytest.raises(Killed):
         await new_consumer(redis, effects).run(asyncio.Event())
     monkeypatch.undo()
