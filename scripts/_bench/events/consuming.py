@@ -16,13 +16,13 @@ from cartsnitch_common.events import Consumer, ConsumerOptions, subscribe
 from cartsnitch_common.events.names import ENTRY_FIELD
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from _bench.comparison import Work
     from _bench.world import World
     from cartsnitch_common.events import DeadLetter, Event
 
-_EVENTS: Final = 4_000
+_EVENTS: Final = 10_000
 BATCH: Final = 200
 STREAM: Final = binding_of(PricesUpdated).stream
 
@@ -55,7 +55,8 @@ class _NoDatabase:
 async def _streams(world: World) -> AsyncIterator[Sides]:
     found, count = await clients(world), world.size(_EVENTS)
     async with filled(found, count):
-        yield Sides(ours=consume(found, count), rival=_read_group(found, count), units=count)
+        ours = Consuming(found, count)
+        yield Sides(ours=ours.run, rival=_read_group(found, count), units=count, after=ours.end)
 
 
 @asynccontextmanager
@@ -70,26 +71,53 @@ async def filled(found: Clients, count: int) -> AsyncIterator[None]:
     await found.bare.delete(STREAM)
 
 
-def consume(found: Clients, count: int) -> Work:
+class Consuming:
     """A typed consumer in a group of its own that handles so many events in batches."""
-    options = ConsumerOptions(batch_size=BATCH, block=0.02)
 
-    async def run() -> None:
-        stop, seen = asyncio.Event(), 0
-        group = f"ours-{uuid.uuid4().hex}"
-        consumer: Consumer[None] = Consumer(found.ours, _NoDatabase(), group=group, options=options)
+    def __init__(self, found: Clients, count: int) -> None:
+        self._found = found
+        self._count = count
+        self._ends: list[Callable[[], Awaitable[None]]] = []
+
+    async def run(self) -> None:
+        """Start it; handle all, and have all acknowledged."""
+        stop, acknowledged, seen = asyncio.Event(), asyncio.Event(), 0
+        bare, group = self._found.bare, f"ours-{uuid.uuid4().hex}"
+
+        async def reached(point: str) -> None:
+            if point == "after ack" and seen >= self._count:
+                acknowledged.set()
+
+        consumer: Consumer[None] = Consumer(
+            self._found.ours,
+            _NoDatabase(),
+            group=group,
+            options=ConsumerOptions(batch_size=BATCH, block=0.1),
+            fault_point=reached,
+        )
 
         @consumer.on_batch(PricesUpdated)
         async def handle(events: Sequence[Event[PricesUpdated]], _session: None) -> None:
             nonlocal seen
             seen += len(events)
-            if seen >= count:
-                stop.set()
 
-        await consumer.run(stop)
-        await found.bare.xgroup_destroy(STREAM, group)
+        running = asyncio.create_task(consumer.run(stop))
+        running.add_done_callback(lambda _: acknowledged.set())
 
-    return run
+        async def end() -> None:
+            stop.set()
+            await running
+            await bare.xgroup_destroy(STREAM, group)
+
+        self._ends.append(end)
+        await acknowledged.wait()
+        while not running.done() and (await bare.xpending(STREAM, group))["pending"]:
+            pass
+
+    async def end(self) -> None:
+        """Stop it, which waits for events that do not come."""
+        while self._ends:
+            await self._ends.pop()()
 
 
 def _read_group(found: Clients, count: int) -> Work:
@@ -173,7 +201,8 @@ ROWS: Final = (
         direction=Direction.TIMES_AS_FAST,
         prepare=_streams,
         rounds=5,
-        note="No database on either side: it is the way from Redis to the handler.",
+        note="No database on either side: it is the way from Redis to the handler, and the"
+        " acknowledgement of all.",
     ),
     Comparison(
         name="hear a channel",

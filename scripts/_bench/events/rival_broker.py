@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from faststream.redis import RedisBroker, StreamSub
 
 from _bench.comparison import Comparison, Direction, Sides
-from _bench.events.consuming import BATCH, STREAM, consume, filled
+from _bench.events.consuming import BATCH, STREAM, Consuming, filled
 from _bench.redis_world import CHANNEL, KEY, SERVICE, clients, payload, seed_event
 from cartsnitch_common.events import publish
 
@@ -50,7 +50,8 @@ async def _consuming(world: World) -> AsyncIterator[Sides]:
         for _ in range(count):
             await broker.publish(seed_event(), stream=_BROKERS_STREAM)
     async with filled(found, count):
-        yield Sides(ours=consume(found, count), rival=_subscribed(found, count), units=count)
+        ours = Consuming(found, count)
+        yield Sides(ours=ours.run, rival=_subscribed(found, count), units=count, after=ours.end)
     await found.bare.delete(_BROKERS_STREAM)
 
 
