@@ -12,9 +12,14 @@ from sqlalchemy import select, text
 from _bench.comparison import Comparison, Direction, Sides
 from _bench.databases import open_driver, open_session, product_database
 from _bench.words_by_hand import words_of
+from cartsnitch_common.convert import fetch_messages
 from cartsnitch_common.db.models import NormalizedProduct
-from cartsnitch_common.db.queries.product_codes import find_product_by_code, find_products_by_codes
-from cartsnitch_common.db.queries.product_names import find_products_by_name
+from cartsnitch_common.db.queries.product_codes import (
+    ask_products_by_code,
+    find_product_by_code,
+    find_products_by_codes,
+)
+from cartsnitch_common.db.queries.product_names import ask_products_by_name, find_products_by_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     from _bench.comparison import Work
     from _bench.world import World
+    from cartsnitch.catalog.v1 import NormalizedProduct as ProductMessage
 
 MANY: Final = 1_000_000
 FEW: Final = 10_000
@@ -56,16 +62,30 @@ def _finding(session: AsyncSession, codes: Iterator[str]) -> Work:
     return run
 
 
-async def _code_against_nothing(world: World) -> AsyncIterator[Sides]:
-    codes = cycle(await _codes(world, MANY))
-    statement = text("SELECT 1")
-    async with open_session(await product_database(world, MANY)) as session:
+def _fetching(session: AsyncSession, codes: Iterator[str]) -> Work:
+    async def run() -> None:
+        for code in islice(codes, _CALLS):
+            if not await fetch_messages(session, *ask_products_by_code(code)):
+                raise LookupError(code)
 
-        async def nothing() -> None:
-            for _ in range(_CALLS):
-                await session.scalar(statement)
+    return run
 
-        yield Sides(ours=_finding(session, codes), rival=nothing, units=_CALLS)
+
+def _code_against_nothing(
+    look_up: Callable[[AsyncSession, Iterator[str]], Work],
+) -> Callable[[World], AsyncIterator[Sides]]:
+    async def prepare(world: World) -> AsyncIterator[Sides]:
+        codes = cycle(await _codes(world, MANY))
+        statement = text("SELECT 1")
+        async with open_session(await product_database(world, MANY)) as session:
+
+            async def nothing() -> None:
+                for _ in range(_CALLS):
+                    await session.scalar(statement)
+
+            yield Sides(ours=look_up(session, codes), rival=nothing, units=_CALLS)
+
+    return prepare
 
 
 async def _code_against_few(world: World) -> AsyncIterator[Sides]:
@@ -140,29 +160,42 @@ def _name_against_scan(
         async with open_session(settings) as session, open_driver(settings) as driver:
             asked = await _lines(driver, lines)
 
-            async def ours() -> list[Decimal | None]:
-                found = [await find_products_by_name(session, line, limit=1) for line in asked]
-                return [matches[0].score if matches else None for matches in found]
+            async def ours() -> list[list[ProductMessage]]:
+                return [
+                    await fetch_messages(session, *ask_products_by_name(line, limit=1))
+                    for line in asked
+                ]
 
             async def rival() -> list[Decimal | None]:
                 return [await scan(session, line) for line in asked]
 
-            if (mine := await ours()) != (theirs := await rival()):
+            found = [await find_products_by_name(session, line, limit=1) for line in asked]
+            mine = [matches[0].score if matches else None for matches in found]
+            if mine != (theirs := await rival()):
                 message = f"the best scores differ: {mine} and {theirs}"
                 raise AssertionError(message)
+            ids = [[str(match.product.id) for match in matches] for matches in found]
+            if ids != [[each.id for each in match] for match in await ours()]:
+                raise AssertionError("rows and messages are of different products")
             yield Sides(ours=ours, rival=rival, units=lines)
 
     return prepare
 
 
 ROWS = (
-    Comparison(
-        name="product by UPC among 1 million",
-        rival="SELECT 1 on the same session",
-        goal=2,
-        direction=Direction.AT_MOST,
-        prepare=_code_against_nothing,
-        note="the code is checked, looked up in every spelling, and its row made an object",
+    *(
+        Comparison(
+            name=f"product by UPC among 1 million{how}",
+            rival="SELECT 1 on the same session",
+            goal=goal,
+            direction=Direction.AT_MOST,
+            prepare=_code_against_nothing(look_up),
+            note=f"the code is checked, looked up in every spelling, and its row made {made}",
+        )
+        for how, look_up, goal, made in (
+            ("", _fetching, 2, "a message"),
+            (", as a row", _finding, None, "an object"),
+        )
     ),
     Comparison(
         name="product by UPC among 1 million",
@@ -194,7 +227,7 @@ ROWS = (
             (
                 "reading all rows and scoring in Python",
                 _best_of_rows,
-                "lines with a word left out; both sides must find the same best scores",
+                "messages of lines with a word left out; both sides must find the same best scores",
             ),
             (
                 "the same, with bare columns and the tightest scoring we know",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakKeyDictionary
 
 from asyncpg.pgproto.pgproto import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, func, inspect, select
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.orm import Session
 
     from cartsnitch_common.convert.mapping import Mapping
+
+    type Parameters = dict[str, Any] | None
 
 _IDS: Final = "ids"
 
@@ -53,6 +57,13 @@ class Reading:
         Raises:
             TypeError: It selects anything else, or items of what has none.
         """
+        ready = _READY.get(statement)
+        if ready is None or ready.with_items is not with_items:
+            ready = _READY[statement] = cls._made(statement, with_items=with_items)
+        return ready
+
+    @classmethod
+    def _made(cls, statement: Select[Any], *, with_items: bool) -> Reading:
         found = statement.column_descriptions
         entity = found[0].get("entity") if len(found) == 1 else None
         if entity is None or found[0]["expr"] is not entity:
@@ -64,12 +75,23 @@ class Reading:
         projected: Any = statement.with_only_columns(*columns, maintain_column_froms=True)
         return cls(mapping=mapping, statement=projected, with_items=with_items)
 
-    async def all(self, session: AsyncSession | AsyncConnection) -> list[Any]:
+    async def all(
+        self, session: AsyncSession | AsyncConnection, parameters: Parameters = None
+    ) -> list[Any]:
         """Every message."""
-        connection = await self._connection(session)
+        # A session is entered once for all: each time costs as much as a short query.
         with database_errors():
-            records = await connection.run_sync(_fetch_all, self.statement)
-        return await self._messages(connection, records)
+            if isinstance(session, AsyncSession):
+                records = await session.run_sync(self._fetch_all, parameters)
+            else:
+                records = await session.run_sync(_fetch_all, self.statement, parameters)
+        return await self._messages(session, records)
+
+    def _fetch_all(self, session: Session, parameters: Parameters) -> Sequence[Any]:
+        if session.autoflush:
+            session.flush()
+        connection = session.connection(bind_arguments={"mapper": inspect(self.mapping.row)})
+        return _fetch_all(connection, self.statement, parameters)
 
     async def batches(
         self, session: AsyncSession | AsyncConnection, size: int
@@ -98,16 +120,25 @@ class Reading:
             await session.flush()
         return await session.connection(bind_arguments={"mapper": inspect(self.mapping.row)})
 
-    async def _messages(self, connection: AsyncConnection, records: Sequence[Any]) -> list[Any]:
+    async def _messages(
+        self, session: AsyncSession | AsyncConnection, records: Sequence[Any]
+    ) -> list[Any]:
         encoded = self.mapping.encode_records(records)
         if self.with_items and records:
+            connection = await self._connection(session)
             encoded = await _with_items(connection, self.mapping, records, encoded)
         parse = self.mapping.message.FromString
         return [parse(each) for each in encoded]
 
 
-def _fetch_all(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
-    return _fetch(connection.execute(statement))
+_READY: Final[WeakKeyDictionary[Select[Any], Reading]] = WeakKeyDictionary()
+"""By the statement itself: to make one ready takes longer than to run it."""
+
+
+def _fetch_all(
+    connection: Connection, statement: Select[Any], parameters: Parameters = None
+) -> Sequence[Any]:
+    return _fetch(connection.execute(statement, parameters))
 
 
 def _fetch(result: CursorResult[Any], size: int | None = None) -> Sequence[Any]:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import bindparam, event, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, selectinload
 
 from cartsnitch.pricing.v1 import PriceObservation
 from cartsnitch_common.convert import fetch_messages, stream_messages, to_message
+from cartsnitch_common.convert.reading import _READY
 from cartsnitch_common.db import models
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.errors import TimeLimitError
@@ -127,6 +129,27 @@ async def test_no_row_is_made_and_nothing_more_is_asked(session: AsyncSession) -
     assert len(messages) == 10
     assert len(seen) == 1
     assert not list(session.sync_session.identity_map)
+
+
+async def test_a_kept_statement_is_asked_again_with_other_values(session: AsyncSession) -> None:
+    """Each time it reads what its values say, from a session and from a connection."""
+    statement = select(PriceHistory).where(PriceHistory.source == bindparam("source"))
+    for source in ("receipt", "catalog", "receipt"):
+        once = select(PriceHistory).where(PriceHistory.source == source)
+        expected = sorted(message.id for message in await fetch_messages(session, once))
+        assert expected
+        for reader in (session, await session.connection()):
+            found = await fetch_messages(reader, statement, {"source": source})
+            assert sorted(message.id for message in found) == expected
+
+
+async def test_what_was_made_of_a_statement_goes_with_it(session: AsyncSession) -> None:
+    """A service that makes a statement for each call does not grow."""
+    before = len(_READY)
+    for n in range(5):
+        await fetch_messages(session, select(PriceHistory).limit(n))
+    gc.collect()
+    assert len(_READY) <= before
 
 
 async def test_a_stream_that_is_left_early_leaves_the_session_usable(

@@ -40,9 +40,19 @@ def select_products_by_code(*codes: str, has_check_digit: bool = True) -> Select
         InvalidFieldError: One is no code. The field is ``code``, or ``codes[2]``
             where there are several.
     """
-    spellings = _spellings(codes, has_check_digit=has_check_digit)
-    statement, parameters = _asking(spellings)
+    statement, parameters = ask_products_by_code(*codes, has_check_digit=has_check_digit)
     return statement.params(parameters)
+
+
+def ask_products_by_code(
+    *codes: str, has_check_digit: bool = True
+) -> tuple[Select[NormalizedProduct], dict[str, Any]]:
+    """A statement that is the same each time, and its parameters for some codes.
+
+    ``fetch_messages(session, *ask_products_by_code(code))`` is the quickest look-up there is.
+    Arguments and errors are those of :func:`select_products_by_code`.
+    """
+    return _asking(_spellings(codes, has_check_digit=has_check_digit))
 
 
 async def find_product_by_code(

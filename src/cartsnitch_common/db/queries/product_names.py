@@ -62,8 +62,8 @@ def select_products_by_name(
 
     Equal scores come ascending by id, so that a page is found behind the last
     entry of the one before. Ask for one match where one is enough: it is found quicker.
-    For the products alone, as ``convert.fetch_messages`` reads them, say
-    ``.with_only_columns(NormalizedProduct)``.
+    For the products alone, as ``convert.fetch_messages`` reads them, see
+    :func:`ask_products_by_name`.
 
     Args:
         text: What a person types or a receipt prints; 1 to 500 characters.
@@ -80,6 +80,18 @@ def select_products_by_name(
     if after is not None:
         parameters |= {"after_score": after[0], "after_id": after[1]}
     return _statement().params(parameters)
+
+
+def ask_products_by_name(
+    text: str, *, min_score: decimal.Decimal = decimal.Decimal("0.5"), limit: int = 10
+) -> tuple[Select[NormalizedProduct], dict[str, Any]]:
+    """A statement that is the same each time, and its parameters for a text.
+
+    It selects the products without their score: ``fetch_messages(session,
+    *ask_products_by_name(text))`` is the quickest search there is. Arguments and errors are
+    those of :func:`select_products_by_name`.
+    """
+    return _products_alone(), _parameters(text, min_score=min_score, limit=limit)
 
 
 async def find_products_by_name(
@@ -113,6 +125,11 @@ def _statement() -> Select[NormalizedProduct, decimal.Decimal]:
         .join(matches, matches.c.normalized_product_id == NormalizedProduct.id)
         .order_by(matches.c.score.desc(), NormalizedProduct.id)
     )
+
+
+@cache
+def _products_alone() -> Select[NormalizedProduct]:
+    return _statement().with_only_columns(NormalizedProduct)
 
 
 def _parameters(text: str, *, min_score: decimal.Decimal, limit: int) -> dict[str, Any]:
