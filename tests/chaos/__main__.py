@@ -62,7 +62,7 @@ async def _play_all(
     chosen: Sequence[tuple[Fault, int]], *, minutes: float | None
 ) -> tuple[list[Result], dict[str, str]]:
     """Play all of them, also after one was broken off: the next one gets servers of its own."""
-    results, servers = list[Result](), dict[str, str]()
+    results, servers = list[Result](), {"postgres": "-", "valkey": "-"}
     end = None if minutes is None else time.monotonic() + 60 * minutes
     left = sum(fault.minutes for fault, _ in chosen)
     async with AsyncExitStack() as stack:
