@@ -14,30 +14,37 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from _bench.redis_world import SERVICE, payload
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.contract import binding_of
 from cartsnitch_common.db.engine import async_engine, async_sessions
-from cartsnitch_common.db.models import DeadLetter as Effect
 from cartsnitch_common.events import Consumer, ConsumerOptions, async_redis
-from cartsnitch_common.events.inbox import SqlInbox
+from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
 from cartsnitch_common.events.outbox import enqueue, enqueue_all
 from cartsnitch_common.events.relay import Relay
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import AsyncIterator, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from cartsnitch_common.events import Event
+    from cartsnitch_common.events.asyncpg_inbox import Connection
 
 _KEYS: Final = 200
 _TASKS: Final = 32
-"""Transactions at once, on both ends: each waits for the disk, and they wait together."""
+"""Transactions that write events at once: each waits for the disk, and they wait together."""
+_HANDLERS: Final = 10
+"""Handlers at once, which wait in the same way."""
+_EFFECT: Final = (
+    "INSERT INTO event_dead_letters (id, consumer, stream, entry_id, envelope, reason, deliveries)"
+    " SELECT id, 'bench', 'effect', place, '', 'an effect of a benchmark', 1"
+    " FROM unnest($1::uuid[], $2::text[]) AS effect (id, place)"
+)
+"""Rows of some size, in a table that has no part in the way there."""
 
 
 class Chain(NamedTuple):
@@ -136,41 +143,43 @@ async def _produce(settings: Settings, count: int, batch: int, per_second: float
     await asyncio.sleep(60)
 
 
-class _Timed(SqlInbox):
+class _Timed(AsyncpgInbox):
     """An inbox that knows when each effect was committed."""
 
-    def __init__(self, sessions: Any) -> None:
-        super().__init__(sessions)
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine)
         self.done: dict[str, float] = {}
+        self.handled: dict[Connection, Sequence[Event[Any]]] = {}
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
-        async with super().transaction() as session:
-            yield session
-            handled = session.info.get("handled", ())
-        self.done.update(dict.fromkeys(map(str, handled), time.time()))
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with super().transaction() as connection:
+            yield connection
+        for event in self.handled.pop(connection, ()):
+            self.done[str(event.event_id)] = time.time()
 
 
 async def _consume(settings: Settings, count: int, batch: int) -> None:
-    engine = async_engine(settings, pool_size=_TASKS + 2, max_overflow=0, pool_pre_ping=False)
-    inbox, stop, redis = _Timed(async_sessions(engine)), asyncio.Event(), async_redis(settings)
-    options = ConsumerOptions(concurrency=1 if batch > 1 else _TASKS, batch_size=max(64, batch))
-    consumer: Consumer[AsyncSession] = Consumer(
+    concurrency = 1 if batch > 1 else _HANDLERS
+    engine = async_engine(settings, pool_size=concurrency + 2, max_overflow=0, pool_pre_ping=False)
+    inbox, stop, redis = _Timed(engine), asyncio.Event(), async_redis(settings)
+    options = ConsumerOptions(concurrency=concurrency, batch_size=max(64, batch))
+    consumer: Consumer[Connection] = Consumer(
         redis, inbox, group=f"bench-{time.time_ns()}", options=options
     )
 
-    async def effect(events: Sequence[Event[PricesUpdated]], session: AsyncSession) -> None:
-        rows = [_effect(event.event_id) for event in events]
-        await session.execute(insert(Effect), rows)
-        session.info["handled"] = [event.event_id for event in events]
+    async def effect(events: Sequence[Event[PricesUpdated]], connection: Connection) -> None:
+        ids = [event.event_id for event in events]
+        await connection.execute(_EFFECT, ids, list(map(str, ids)))
+        inbox.handled[connection] = events
 
     if batch > 1:
         consumer.on_batch(PricesUpdated)(effect)
     else:
 
         @consumer.on(PricesUpdated)
-        async def handle(event: Event[PricesUpdated], session: AsyncSession) -> None:
-            await effect([event], session)
+        async def handle(event: Event[PricesUpdated], connection: Connection) -> None:
+            await effect([event], connection)
 
     running = asyncio.create_task(consumer.run(stop))
     await asyncio.sleep(0.3)
@@ -179,18 +188,6 @@ async def _consume(settings: Settings, count: int, batch: int) -> None:
         await asyncio.sleep(0.05)
     print(json.dumps(inbox.done), flush=True)
     await asyncio.sleep(60)
-
-
-def _effect(event_id: uuid.UUID) -> dict[str, Any]:
-    """A row of some size, in a table that has no part in the way there."""
-    return {
-        "consumer": "bench",
-        "stream": "effect",
-        "entry_id": str(event_id),
-        "envelope": b"",
-        "reason": "an effect of a benchmark",
-        "deliveries": 1,
-    }
 
 
 async def _relay(settings: Settings) -> None:
