@@ -26,6 +26,7 @@ async def fall_behind(play: Play, count: int) -> None:
         consumer = await stage.spawn("consumer", rest=0.001)
         await play.watch(producer, relay, consumer)
         await stage.until(lambda: stage.has_rows("effects", BACKLOG), within=1_800, step=1)
+        await stage.quiet(within=900)  # what the log gave first comes from the stream as well
         score.injected += 1
         score.bitten += waiting >= BACKLOG and grown < MEMORY
         score.notes.append(f"relayed in {seconds:.0f} s, the relay grew by {grown >> 20} MiB")

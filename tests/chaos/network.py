@@ -37,8 +37,9 @@ async def break_network(play: Play, count: int) -> None:
                 score.bitten += await _hits(play, stage.proxies[number // 2 % 2].cut)
             case turn:
                 proxy, word = ANSWERS[(number // SILENCES * 4 + turn // 2) % len(ANSWERS)]
-                losing = stage.proxies[proxy].lose_answer(word, within=20)
-                score.bitten += await losing
+                losing = asyncio.create_task(stage.proxies[proxy].lose_answer(word, within=60))
+                await play.until_there(losing)  # who has nothing to do asks nothing
+                score.bitten += losing.result()
                 score.repeats += word == b"EXEC\r\n"
         start = time.monotonic()
         await stage.caught_up()
