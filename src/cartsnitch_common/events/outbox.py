@@ -68,7 +68,7 @@ async def enqueue(
         InvalidFieldError: A rule of the contract is broken.
     """
     envelope = wrap(payload, service=service, key=key, **context)
-    await session.execute(_insert(), _parameters(envelope))
+    await session.execute(outbox_insert(), _parameters(envelope))
     return envelope
 
 
@@ -82,7 +82,7 @@ def enqueue_sync(
 ) -> Envelope:
     """``enqueue`` for code without asyncio."""
     envelope = wrap(payload, service=service, key=key, **context)
-    session.execute(_insert(), _parameters(envelope))
+    session.execute(outbox_insert(), _parameters(envelope))
     return envelope
 
 
@@ -154,7 +154,7 @@ def _parameters(envelope: Envelope) -> dict[str, Any]:
 
 
 @cache
-def _insert() -> Insert:
+def outbox_insert() -> Insert:
     """Take the lock and insert, in one round trip.
 
     The row's id must be drawn when the lock is held, or a transaction that waits
@@ -179,7 +179,7 @@ def _insert() -> Insert:
 
 @cache
 def _insert_all() -> Insert:
-    """``_insert`` for many: no row is read before the last lock is held, because they are counted.
+    """``outbox_insert`` for many: no row is read before the last lock is held, as they are counted.
 
     The rows' ids are drawn in the order of the arrays: a sort stands below them.
     """
