@@ -89,7 +89,7 @@ def _chain(append_only: AppendOnly, part: Literal["steady", "flood", "batches"])
         settings = await world.get(f"chain {append_only}", _servers(append_only=append_only))
         count, per_second, batch = {
             "steady": (1000, 100.0, 1),
-            "flood": (5000, 0.0, 1),
+            "flood": (20_000, 0.0, 1),
             "batches": (20_000, 0.0, 100),
         }[part]
         yield await run_chain(
