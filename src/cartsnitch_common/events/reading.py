@@ -79,6 +79,8 @@ class Reading:
         self._outage = outage
         self._point = point
         self._regroup = regroup
+        self._astray = set(reader.streams)
+        """Streams that may have delivered to this consumer what it does not have in hand."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until stopped, through outages of Redis."""
@@ -105,6 +107,7 @@ class Reading:
                 # An answer may be lost with entries in it, and a wiped Redis has lost
                 # the group: begin again with the group and what is pending.
                 recovering = True
+                self._astray.update(self._reader.streams)
                 await self._outage.pause(stop, redis_reason(error))
             else:
                 self._outage.over()
@@ -143,7 +146,8 @@ class Reading:
         """Wait until nothing before some new entries is with another consumer."""
         wait = _SHORTEST_LOOK
         while not stop.is_set():
-            if await self._reader.has_only(stream, len(self._hand.of(stream))):
+            # The short way: what is this consumer's is in its hand, if nothing went astray.
+            if stream not in self._astray and await self._reader.owns_all(stream):
                 return True
             if await self._look(stream, stop, upto=entries[-1].entry_id):
                 return True
@@ -168,6 +172,7 @@ class Reading:
                 ):
                     return False
             if len(page) < PAGE:
+                self._astray.discard(stream)
                 return True
             after = page[-1].entry_id
         return False
@@ -179,7 +184,9 @@ class Reading:
         if not await self._settler.ready():
             return False
         taken = await self._reader.take(stream, pending, idle=idle)
-        for entry in taken:
+        if taken.others:
+            self._astray.add(stream)
+        for entry in taken.entries:
             # One by one: Redis counts a delivery, and one may end the process.
             self._hand.take(stream, [entry.entry_id])
             self._begin(stream, [entry])
@@ -189,7 +196,7 @@ class Reading:
                 self._lanes.check()
                 await self._hand.left(self._options.block)
         # Nothing: it is done, or its owner has given word since. Only another look tells.
-        return bool(taken)
+        return bool(taken.entries)
 
     def _begin(self, stream: str, entries: list[Entry]) -> None:
         for work in self._settler.works(self._handlings[stream], entries):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -65,6 +65,18 @@ class Pending:
     deliveries: int
 
 
+class Taken(NamedTuple):
+    """What became of an entry that was to be taken."""
+
+    entries: list[Entry]
+    """The entry, or its id alone when the stream has lost its data, and others that are lost
+    with it: Redis may forget them with the answer. Nothing when it is no longer pending, or
+    not idle."""
+
+    others: bool
+    """Whether some entry after it, which nobody asked for, is this consumer's now."""
+
+
 class GroupReader:
     """Reads some streams as one consumer of one group.
 
@@ -122,35 +134,30 @@ class GroupReader:
             for row in found
         ]
 
-    async def has_only(self, stream: str, count: int) -> bool:
-        """Whether at most ``count`` entries are pending, and all of them with this consumer."""
+    async def owns_all(self, stream: str) -> bool:
+        """Whether nothing is pending with another consumer."""
         found: Any = await self._redis.xpending(stream, self._group)
-        owners = {row["name"].decode() for row in found["consumers"]}
-        return found["pending"] <= count and owners <= {self.name}
+        return {row["name"].decode() for row in found["consumers"]} <= {self.name}
 
-    async def take(self, stream: str, wanted: Pending, *, idle: float) -> list[Entry]:
+    async def take(self, stream: str, wanted: Pending, *, idle: float) -> Taken:
         """Take an entry that is pending, as its next delivery.
 
         Args:
             stream: The stream.
             wanted: The entry.
             idle: Unit: seconds. Another consumer's entry is taken if it is idle for so long.
-
-        Returns:
-            The entry, or its id alone when the stream has lost its data: Redis may forget
-            it with this answer, and others that are lost with it. Nothing when it is
-            no longer pending, or not idle.
         """
         found = await (
             self._own(stream, wanted)
             if wanted.owner == self.name
             else self._claim(stream, wanted, idle)
         )
-        return [
+        entries = [
             replace(entry, deliveries=wanted.deliveries + 1)
             for entry in found
             if entry.entry_id == wanted.entry_id or entry.data is None
         ]
+        return Taken(entries, others=len(entries) < len(found))
 
     async def new(self, *, count: int, block: float) -> list[Entry]:
         """Entries that no consumer of the group has seen, waiting up to ``block`` seconds."""

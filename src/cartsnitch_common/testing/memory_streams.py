@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from cartsnitch_common.events.streams import PAGE, Entry, Pending
+from cartsnitch_common.events.streams import PAGE, Entry, Pending, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,20 +118,19 @@ class MemoryReader:
             if number > first and (last is None or number <= last)
         ][:PAGE]
 
-    async def has_only(self, stream: str, count: int) -> bool:
+    async def owns_all(self, stream: str) -> bool:
         """See ``GroupReader``."""
         _, group = self._memory.group(stream, self._group)
-        owners = {found.owner for found in group.pending.values()}
-        return len(group.pending) <= count and owners <= {self.name}
+        return {found.owner for found in group.pending.values()} <= {self.name}
 
-    async def take(self, stream: str, wanted: Pending, *, idle: float) -> list[Entry]:
+    async def take(self, stream: str, wanted: Pending, *, idle: float) -> Taken:
         """See ``GroupReader``."""
         found = self._memory.group(stream, self._group)[1].pending.get(_number(wanted.entry_id))
         if found is None:
-            return []
+            return Taken([], others=False)
         if found.owner != self.name and time.monotonic() - found.time < idle:
-            return []
-        return [self._deliver(stream, _number(wanted.entry_id))]
+            return Taken([], others=False)
+        return Taken([self._deliver(stream, _number(wanted.entry_id))], others=False)
 
     async def new(self, *, count: int, block: float) -> list[Entry]:
         """See ``GroupReader``."""

@@ -10,8 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.event.v1 import PricesUpdated
-from cartsnitch_common.events import Event
+from cartsnitch_common.events import Event, encode, wrap
+from cartsnitch_common.events.settling import Settler
 from cartsnitch_common.events.streams import GroupReader, forget_consumer
+from tests.event_payloads import prices
 from tests.integration.events.consuming import (
     GROUP,
     STREAM,
@@ -106,6 +108,46 @@ async def test_a_consumer_that_gave_word_in_time_is_not_overtaken(
             assert second.stats.handled == 0
             go.set()
             await until(lambda: second.stats.handled == 1)
+    assert await effects_of(effects) == sent
+
+
+async def test_what_is_claimed_in_the_place_of_another_entry_is_not_overtaken(
+    redis: Redis, effects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that Redis hands over unasked, the one asked for being done, keeps its place."""
+    acknowledged, claimed, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hold(point: str) -> None:
+        if point == "after ack" and not acknowledged.is_set():
+            acknowledged.set()
+            await go.wait()  # the first entry stays in hand and is no longer pending
+
+    ready = Settler.ready
+
+    async def too_late(settler: Settler[Any]) -> bool:
+        """The other consumer wakes, and is done with the entry that is to be claimed."""
+        await redis.xack(STREAM, GROUP, entries[0])
+        claimed.set()
+        return await ready(settler)
+
+    consumer = new_consumer(
+        redis, effects, name="b", claim_after=0.1, concurrency=2, fault_point=hold
+    )
+    sent = [await add(redis)]
+    async with running(consumer):
+        await acknowledged.wait()
+        monkeypatch.setattr(Settler, "ready", too_late)
+        others = [wrap(prices(), service="stickershock", key="k") for _ in range(2)]
+        async with redis.pipeline(transaction=True) as pipe:  # before the other one can read them
+            for envelope in others:
+                pipe.xadd(STREAM, {"e": encode(envelope)})
+            pipe.xreadgroup(GROUP, "a", {STREAM: ">"})
+            *entries, _ = await pipe.execute()
+        await asyncio.wait_for(claimed.wait(), 10)
+        sent += [others[1].event_id, await add(redis)]
+        await until_effects(effects, 2)
+        go.set()
+        await until_effects(effects, 3)
     assert await effects_of(effects) == sent
 
 
