@@ -33,7 +33,7 @@ class Child:
         self.name = name
         self.reports: Counter[str] = Counter()
         self.log: deque[str] = deque(maxlen=50)
-        self.last: dict[str, Any] = {}
+        self._measured: dict[str, int] = {}
         self.gone = asyncio.Event()
         self.ended = asyncio.Event()
         self.code: int | None = None
@@ -71,7 +71,7 @@ class Child:
         times = self.reports["measured"] + 1
         self.order("measure")
         await self.hears("measured", times=times)
-        return self.last
+        return self._measured
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -111,7 +111,8 @@ class Child:
         self._changed.set()
 
     def _report(self, words: dict[str, Any]) -> None:
-        self.last = words
+        if "measured" in words:
+            self._measured = words
         for name, value in words.items():
             match name, value:
                 case "log" | "stack", str(line):
