@@ -35,6 +35,8 @@ _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_LOOK: Final = 0.01
 _LONGEST_LOOK: Final = 0.1
 """Unit: seconds between two looks at what another consumer has in hand."""
+_LAST: Final = "+"
+"""The end of a stream, for Redis."""
 LATE: Final = 90.0
 """Unit: seconds after which the log has all that was on Redis: more than a relay's batch may
 take, which puts events on Redis first and into the log when it commits."""
@@ -156,7 +158,7 @@ class Reading:
             wait = min(2 * wait, _LONGEST_LOOK)
         return False
 
-    async def _look(self, stream: str, stop: asyncio.Event, *, upto: str = "+") -> bool:
+    async def _look(self, stream: str, stop: asyncio.Event, *, upto: str = _LAST) -> bool:
         """Bring what is pending and not in hand to its end, as far as it is ours to take.
 
         Returns:
@@ -172,7 +174,8 @@ class Reading:
                 ):
                     return False
             if len(page) < PAGE:
-                self._astray.discard(stream)
+                if upto == _LAST:  # what went astray may be behind what is waited for
+                    self._astray.discard(stream)
                 return True
             after = page[-1].entry_id
         return False

@@ -151,6 +151,40 @@ async def test_what_is_claimed_in_the_place_of_another_entry_is_not_overtaken(
     assert await effects_of(effects) == sent
 
 
+async def test_what_is_claimed_unasked_is_remembered_until_it_is_found(
+    redis: Redis, effects: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry handed over from behind what is waited for is not overtaken by later ones."""
+    ready = Settler.ready
+
+    async def too_late(settler: Settler[Any]) -> bool:
+        await redis.xack(STREAM, GROUP, first)
+        return await ready(settler)
+
+    async def read_by_another() -> tuple[str, Any]:
+        """Add an entry that another consumer reads before this one can."""
+        envelope = wrap(prices(), service="stickershock", key="k")
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(STREAM, {"e": encode(envelope)})
+            pipe.xreadgroup(GROUP, "a", {STREAM: ">"})
+            entry_id, _ = await pipe.execute()
+        return envelope.event_id, entry_id
+
+    await redis.xgroup_create(STREAM, GROUP, id=0, mkstream=True)
+    _, first = await read_by_another()
+    async with running(new_consumer(redis, effects, name="b", claim_after=4.0)):
+        sent = [await add(redis)]
+        async with asyncio.timeout(10):
+            while not await redis.xpending_range(STREAM, GROUP, "-", "+", 1, "b"):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        event_id, behind = await read_by_another()
+        sent += [event_id, await add(redis)]
+        monkeypatch.setattr(Settler, "ready", too_late)
+        await redis.xclaim(STREAM, GROUP, "a", 0, [first, behind], idle=60_000, justid=True)
+        await until_effects(effects, 3)
+    assert await effects_of(effects) == sent
+
+
 async def test_a_long_handler_keeps_its_claim(redis: Redis, effects: Any) -> None:
     """A handler that takes four times the claim time is not delivered to anybody else."""
     event_id = await add(redis)
