@@ -47,11 +47,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"NOT RUN: {PROGRAMS[name]}, because {name} is not installed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs servers by the fixtures it asks for, so that --fast can leave it out."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs servers by the fixtures it asks for, so that --fast can leave it out.
+
+    And name each test's group where pytest-xdist looks for it: its version 3.8 writes it
+    where pytest had the id of a test before version 9.2, and so keeps no group together.
+    """
     for item in items:
         if any(name.startswith("cartsnitch_") for name in getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+        group = item.get_closest_marker("xdist_group")
+        if group and config.getoption("loadgroup", default=False) and hasattr(item, "_id"):
+            item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
 
 
 @pytest.fixture(scope="session")
