@@ -290,3 +290,35 @@ async def test_a_connection_of_the_pool_is_asked_for_a_sign_of_life_in_one_trip(
         assert asked == ["SELECT"]
     finally:
         await engine.dispose()
+
+
+async def test_a_transaction_begins_with_its_limit_in_one_trip(own: Settings) -> None:
+    """The limit of time is no round trip of its own; code that says BEGIN itself has it too."""
+    engine = async_engine(own, pool_size=1, max_overflow=0, pool_pre_ping=False)
+    asked: list[str] = []
+
+    def note(record: Any) -> None:
+        asked.append(record.query)
+
+    show = "SHOW statement_timeout"
+    try:
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            driver.add_query_logger(note)
+            assert await connection.scalar(text(show)) == "250ms"
+            await connection.commit()
+            driver.remove_query_logger(note)
+            begun = [query for query in asked if "BEGIN" in query or "SET" in query]
+            assert begun == ["BEGIN; SET LOCAL statement_timeout = 250; "]
+            assert await driver.fetchval(show) == "0"
+            async with driver.transaction(isolation="serializable", readonly=True):
+                assert await driver.fetchval(show) == "250ms"
+                assert await driver.fetchval("SHOW transaction_isolation") == "serializable"
+                async with driver.transaction():  # a savepoint begins nothing
+                    assert await driver.fetchval(show) == "250ms"
+            assert await driver.execute("BEGIN; SELECT 1") == "SELECT 1"
+            assert await driver.fetchval(show) == "250ms"
+            await driver.execute("ROLLBACK")
+    finally:
+        await engine.dispose()

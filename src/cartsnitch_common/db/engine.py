@@ -82,11 +82,15 @@ def async_engine(
         SettingError: The setting of the URL is not set or cannot be read.
     """
     address = asyncpg_address(settings, replica=replica)
+    if limit := _local_timeout(settings):  # asyncpg sets the time zone while it connects
+        # Here, because only who uses asyncpg has to load it.
+        from cartsnitch_common.db.beginning import connection_beginning_with  # noqa: PLC0415
+
+        address.connect_args["connection_class"] = connection_beginning_with(limit)
     options = _defaults(AsyncPool, replica=replica) | options
     engine = create_async_engine(address.url, **_options(settings, address, options))
     ping_in_one_trip(engine.sync_engine)
-    # asyncpg has set the time zone while it connected.
-    _prepare(engine.sync_engine, _local_timeout(settings), driver_errors=driver_errors)
+    _prepare(engine.sync_engine, driver_errors=driver_errors)
     return engine
 
 
@@ -108,8 +112,8 @@ def sync_engine(
     options = _defaults(SyncPool, replica=replica) | options
     engine = create_engine(address.url, **_options(settings, address, options))
     # libpq can set it only by `options`, which PgBouncer refuses before 1.20.
-    at_begin = f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}"
-    _prepare(engine, at_begin, driver_errors=driver_errors)
+    begin_with(engine, f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}")
+    _prepare(engine, driver_errors=driver_errors)
     return engine
 
 
@@ -179,13 +183,11 @@ def _local_timeout(settings: Settings) -> str:
     return f"SET LOCAL statement_timeout = {milliseconds}" if milliseconds else ""
 
 
-def _prepare(engine: Engine, at_begin: str, *, driver_errors: bool) -> None:
+def _prepare(engine: Engine, *, driver_errors: bool) -> None:
     forget_after_fork(engine)
     leave_lost_servers(engine)
     if not driver_errors:
         raise_ours(engine)
-    if at_begin:
-        begin_with(engine, at_begin)
 
 
 def _supported_version(connection: Connection | None) -> str:

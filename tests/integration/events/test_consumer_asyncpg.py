@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch_common.config import Settings
 from cartsnitch_common.events import Consumer, ConsumerOptions, Event
 from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
 from tests.integration.events.consuming import (
@@ -77,6 +78,24 @@ async def test_a_batch_takes_effect_together(
     async with running(consumer):
         await until(lambda: consumer.stats.duplicates == 1)
     assert await effects_of(effects) == sent
+
+
+async def test_a_handlers_statements_have_the_limit_of_time(
+    redis: Redis, inbox: AsyncpgInbox, settings: Settings
+) -> None:
+    """A handler cannot hang longer in a statement than with a session."""
+    consumer = new_consumer(redis, inbox)
+    found: list[str] = []
+
+    @consumer.on(PricesUpdated)
+    async def handle(event: Event[PricesUpdated], connection: asyncpg.Connection[Any]) -> None:
+        found.append(await connection.fetchval("SHOW statement_timeout"))
+        await write(event, connection)
+
+    await add(redis)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == 1)
+    assert found == [f"{settings.database_statement_timeout:g}s"]
 
 
 @pytest.mark.parametrize("swallowed", [False, True])

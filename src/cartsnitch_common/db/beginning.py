@@ -1,0 +1,39 @@
+"""Transactions of asyncpg that begin with a statement of ours, in the same round trip."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import asyncpg
+
+_BEGIN = "BEGIN"
+
+
+@cache
+def connection_beginning_with(statement: str) -> type[asyncpg.Connection]:
+    """A class for ``asyncpg.connect(connection_class=...)``.
+
+    What begins a transaction is one query without parameters, whoever sends it: SQLAlchemy,
+    ``connection.transaction()``, or code that says ``BEGIN`` itself. Such a query may hold
+    several statements, so a setting for the transaction need not be a round trip of its own.
+
+    Args:
+        statement: What comes behind ``BEGIN``, such as ``SET LOCAL statement_timeout = 500``.
+    """
+
+    class BeginningConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+        async def execute(  # its signature is asyncpg's
+            self,
+            query: str,
+            *args: Any,
+            timeout: float | None = None,  # noqa: ASYNC109
+        ) -> str:
+            """See ``asyncpg.Connection``."""
+            if query.startswith(_BEGIN):
+                begin, _, rest = query.partition(";")
+                query = f"{begin}; {statement}; {rest}"
+            done: str = await super().execute(query, *args, timeout=timeout)
+            return done
+
+    return BeginningConnection
