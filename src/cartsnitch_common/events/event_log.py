@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cartsnitch_common.db.failures import sqlstate_of
 from cartsnitch_common.errors import DatabaseError, DatabaseUnavailableError
+from cartsnitch_common.events.names import RELAY_LOCKS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -35,6 +36,12 @@ _FIRST_ID: Final = text(
     " WHERE relayed_at >= :since_time AND event_type = ANY (CAST(:event_types AS text[]))"
 )
 
+# Every batch holds the lock too, shared with the others, until it is committed.
+_COMPLETE: Final = text(f"""
+WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock({RELAY_LOCKS}, 0))
+SELECT clock_timestamp() FROM held
+""")
+
 # Of each type the next ones, by its index in each partition.
 _READ: Final = text("""
 SELECT l.id, l.event_id, l.event_type, l.key, l.envelope, l.relayed_at
@@ -43,6 +50,7 @@ CROSS JOIN LATERAL (
   SELECT * FROM event_log AS e
   WHERE e.event_type = t.event_type AND e.id > :since_id
     AND e.relayed_at >= coalesce(CAST(:since_time AS timestamptz), '-infinity')
+    AND e.relayed_at < coalesce(CAST(:before_time AS timestamptz), 'infinity')
   ORDER BY e.id LIMIT :batch
 ) AS l
 ORDER BY l.id LIMIT :batch
@@ -60,7 +68,7 @@ class Logged(NamedTuple):
     key: str
     envelope: bytes
     relayed_at: dt.datetime
-    """When its batch began."""
+    """When it had been put on Redis."""
 
 
 async def read_log(
@@ -69,20 +77,22 @@ async def read_log(
     event_types: Sequence[str],
     since_time: dt.datetime | None = None,
     since_id: int = 0,
+    before_time: dt.datetime | None = None,
     batch: int = 500,
 ) -> list[Logged]:
     """The oldest relayed events behind a time and an id, in the order of their ids.
 
-    To read on, pass the last one's id, and the same time. Events of a key are in order.
-    Rows of other keys may be added meanwhile with ids that lie behind: what is relayed
-    while a replay runs is on its stream anyway. End the transaction after each batch: a
-    partition that is read cannot be dropped.
+    To read on, pass the last one's id, and the same times. Rows may be added meanwhile with
+    ids that lie behind, and later ones of their key before: only of what was relayed before
+    ``complete_until`` a key's events are all there, and in order. End the transaction after
+    each batch: a partition that is read cannot be dropped.
 
     Args:
         session: Any; nothing is written.
         event_types: The channels.
         since_time: Only events relayed then or later; None for all that are kept.
         since_id: Only events of greater ids.
+        before_time: Only events relayed earlier; None for all.
         batch: How many at most.
     """
     types = list(event_types)
@@ -96,9 +106,20 @@ async def read_log(
         "event_types": types,
         "since_time": since_time,
         "since_id": since_id,
+        "before_time": before_time,
         "batch": batch,
     }
     return [Logged(*row) for row in await session.execute(_READ, parameters)]
+
+
+async def complete_until(session: AsyncSession) -> dt.datetime:
+    """Wait for the batches that relays are in the midst of, and tell how late it is then.
+
+    What was relayed earlier is in the log, and no row of an earlier time will be added. End
+    the transaction: as long as it lasts no relay begins a batch.
+    """
+    moment: dt.datetime = (await session.execute(_COMPLETE)).scalar_one()
+    return moment
 
 
 class LogKeeper:

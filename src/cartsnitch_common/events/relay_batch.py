@@ -79,13 +79,14 @@ SELECT id, event_type, envelope FROM (
 WHERE before < :bytes ORDER BY id
 """)
 
+# The time is that of the statement, under the batch's locks: see complete_until of event_log.
 _MOVE: Final = text("""
 WITH moved AS (
   DELETE FROM event_outbox WHERE id = ANY (CAST(:ids AS bigint[]))
   RETURNING id, event_id, event_type, key, envelope, created_at
 )
-INSERT INTO event_log (id, event_id, event_type, key, envelope, created_at)
-SELECT id, event_id, event_type, key, envelope, created_at FROM moved
+INSERT INTO event_log (id, event_id, event_type, key, envelope, created_at, relayed_at)
+SELECT id, event_id, event_type, key, envelope, created_at, statement_timestamp() FROM moved
 """)
 
 _TOUCH: Final = text("SELECT 1")

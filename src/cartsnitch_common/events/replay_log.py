@@ -5,15 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
-
 from cartsnitch_common.errors import (
     DatabaseUnavailableError,
     InboxUnavailableError,
     TimeLimitError,
 )
-from cartsnitch_common.events.event_log import read_log
-from cartsnitch_common.events.names import RELAY_LOCKS
+from cartsnitch_common.events.event_log import complete_until, read_log
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -43,12 +40,12 @@ class SqlEventLog:
         """See ``replay.EventLog``.
 
         It waits for the batches that relays are in the midst of: what was published before
-        this call is in the log then, or will be published again.
+        this call is in the log then, or will be published again. What is relayed later is
+        not read: it is on its stream, behind all that is.
         """
         with _unavailable():
             async with self._sessions() as session:
-                # Every batch holds it too, shared with the others.
-                await session.execute(select(func.pg_advisory_xact_lock(RELAY_LOCKS, 0)))
+                end = await complete_until(session)
         while True:
             with _unavailable():
                 async with self._sessions() as session:  # one for each page: see read_log
@@ -57,6 +54,7 @@ class SqlEventLog:
                         event_types=event_types,
                         since_time=since_time,
                         since_id=since_id,
+                        before_time=end,
                         batch=_PAGE,
                     )
             if not page:
