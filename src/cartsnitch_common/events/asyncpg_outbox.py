@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy.dialects.postgresql import asyncpg as dialects
 
 from cartsnitch_common.db.driver_errors import database_errors
-from cartsnitch_common.events.names import key_lock
-from cartsnitch_common.events.outbox import outbox_insert
+from cartsnitch_common.events.outbox import outbox_insert, outbox_row
 from cartsnitch_common.events.sealing import seal
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Sequence
 
     import asyncpg
@@ -55,19 +54,11 @@ async def enqueue(
         DatabaseError: The database refuses the row, or cannot be used.
     """
     event = seal(payload, service=service, key=key, **context)
-    space, number = key_lock(event.event_type, key)
-    event_id = uuid.UUID(event.event_id)
-    values = {
-        "lock_space": space,
-        "lock_number": number,
-        "event_id": event_id,
-        "event_type": event.event_type,
-        "key": key,
-        "envelope": event.data,
-    }
+    row = outbox_row(event.event_id, event.event_type, key, event.data)
     statement, names = _statement()
     with database_errors():
-        await connection.execute(statement, *[values[name] for name in names])
+        await connection.execute(statement, *[row[name] for name in names])
+    event_id: uuid.UUID = row["event_id"]
     return event_id
 
 

@@ -142,14 +142,19 @@ def _columns(envelopes: Sequence[Envelope]) -> dict[str, list[Any]]:
 
 
 def _parameters(envelope: Envelope) -> dict[str, Any]:
-    space, number = key_lock(envelope.event_type, envelope.key)
+    return outbox_row(envelope.event_id, envelope.event_type, envelope.key, encode(envelope))
+
+
+def outbox_row(event_id: str, event_type: str, key: str, envelope: bytes) -> dict[str, Any]:
+    """The parameters of ``outbox_insert``: the key's lock, and the columns."""
+    space, number = key_lock(event_type, key)
     return {
         "lock_space": space,
         "lock_number": number,
-        "event_id": uuid.UUID(envelope.event_id),
-        "event_type": envelope.event_type,
-        "key": envelope.key,
-        "envelope": encode(envelope),
+        "event_id": uuid.UUID(event_id),
+        "event_type": event_type,
+        "key": key,
+        "envelope": envelope,
     }
 
 
