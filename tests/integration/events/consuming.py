@@ -14,6 +14,7 @@ from cartsnitch_common.contract import binding_of
 from cartsnitch_common.db.models import DeadLetter
 from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, wrap
 from cartsnitch_common.events.inbox import SqlInbox
+from cartsnitch_common.events.replay_log import SqlEventLog
 from tests.event_payloads import prices
 
 GROUP = "stickershock"
@@ -53,6 +54,14 @@ def new_consumer(
     )
     if handler is not None:
         consumer.on(PricesUpdated)(handler)
+    return consumer
+
+
+def with_log(redis: Redis, sessions: Any, handler: Any = write_effect) -> Consumer[AsyncSession]:
+    """A consumer that replays by itself."""
+    inbox, log = SqlInbox(sessions), SqlEventLog(sessions)
+    consumer = Consumer(redis, inbox, group=GROUP, options=ConsumerOptions(**FAST), log=log)
+    consumer.on(PricesUpdated)(handler)
     return consumer
 
 

@@ -12,15 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.models import LoggedEvent
-from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, reading, wrap
-from cartsnitch_common.events.inbox import SqlInbox
+from cartsnitch_common.events import Event, encode, reading, wrap
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Relay
 from cartsnitch_common.events.replay_log import SqlEventLog
 from tests.event_payloads import prices
 from tests.integration.events.consuming import (
-    FAST,
-    GROUP,
     add,
     effects_by_key,
     effects_of,
@@ -30,6 +27,7 @@ from tests.integration.events.consuming import (
     running,
     until,
     until_effects,
+    with_log,
     write_effect,
 )
 
@@ -44,15 +42,6 @@ async def relay(settings: Settings, redis: Redis, sessions: Any, *keys: str) -> 
     while await Relay(settings, redis=redis).run_once():
         pass
     return sent
-
-
-def with_log(redis: Redis, sessions: Any) -> Consumer[AsyncSession]:
-    """A consumer that replays by itself."""
-    options = ConsumerOptions(**FAST)
-    inbox, log = SqlInbox(sessions), SqlEventLog(sessions)
-    consumer = Consumer(redis, inbox, group=GROUP, options=options, log=log)
-    consumer.on(PricesUpdated)(write_effect)
-    return consumer
 
 
 async def test_a_wiped_redis_is_replayed_from_the_log(

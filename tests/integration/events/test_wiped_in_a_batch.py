@@ -14,19 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.models import LoggedEvent
-from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, replay_log, wrap
-from cartsnitch_common.events.inbox import SqlInbox
+from cartsnitch_common.events import Event, encode, replay_log, wrap
 from cartsnitch_common.events.relay import Point
-from cartsnitch_common.events.replay_log import SqlEventLog
 from tests.event_payloads import prices
 from tests.integration.events import relaying
 from tests.integration.events.consuming import (
-    FAST,
-    GROUP,
     STREAM,
     effects_of,
     running,
     until_effects,
+    with_log,
     write_effect,
 )
 
@@ -46,14 +43,7 @@ async def test_what_was_published_and_not_yet_logged_comes_first(
             await go_on.wait()
 
     (first,) = await relaying.write(effects, "k")
-    consumer = Consumer(
-        redis,
-        SqlInbox(effects),
-        group=GROUP,
-        options=ConsumerOptions(**FAST),
-        log=SqlEventLog(effects),
-    )
-    consumer.on(PricesUpdated)(write_effect)
+    consumer = with_log(redis, effects)
     async with relaying.running(relaying.Watched(settings, hold)):
         await published.wait()
         await redis.flushall()
@@ -96,14 +86,7 @@ async def test_what_is_relayed_during_a_replay_waits_on_its_stream(
             sent.extend([await log(9, "k"), await log(12, "k")])
 
     sent = [await log(10, "a"), await log(11, "b")]
-    consumer = Consumer(
-        redis,
-        SqlInbox(effects),
-        group=GROUP,
-        options=ConsumerOptions(**FAST),
-        log=SqlEventLog(effects),
-    )
-    consumer.on(PricesUpdated)(relay_more)
+    consumer = with_log(redis, effects, relay_more)
     async with running(consumer):
         await until_effects(effects, 4)
     assert await effects_of(effects) == sent
