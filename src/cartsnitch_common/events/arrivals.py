@@ -16,14 +16,13 @@ from redis.exceptions import InvalidResponse, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cartsnitch_common.events.names import ENTRY_FIELD
+from cartsnitch_common.events.resp import END, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     type Found = tuple[bytes, bytes, dict[bytes, bytes]]
 
-_CHUNK: Final = 256 * 1024
-_END: Final = b"\r\n"
 _ENTRY: Final = re.compile(
     rb"\*2\r\n\$\d+\r\n(\d+-\d+)\r\n\*2\r\n\$%d\r\n%b\r\n\$(\d+)\r\n"
     % (len(ENTRY_FIELD), re.escape(ENTRY_FIELD))
@@ -44,7 +43,7 @@ async def read_arrivals(redis: Any, command: bytes) -> list[Found]:
     Raises:
         RedisError: Redis refuses it, or the connection broke; what it had may be delivered.
     """
-    return await _ask(redis, command, Answer.arrivals)
+    return await _ask(redis, command, Arrivals.arrivals)
 
 
 async def ask_number(redis: Any, command: bytes) -> int:
@@ -56,14 +55,14 @@ async def ask_number(redis: Any, command: bytes) -> int:
     return await _ask(redis, command, lambda answer: answer.number(b":"))
 
 
-async def _ask[T](redis: Any, command: bytes, read: Callable[[Answer], Awaitable[T]]) -> T:
+async def _ask[T](redis: Any, command: bytes, read: Callable[[Arrivals], Awaitable[T]]) -> T:
     pool: Any = redis.connection_pool  # half of it is not annotated
     connection = await pool.get_connection()
     ended = False
     try:
         await connection.send_packed_command(command)
         async with asyncio.timeout(connection.socket_timeout):
-            answer = Answer(connection)
+            answer = Arrivals(connection)
             found = await read(answer)
         answer.require_end()
         ended = True
@@ -84,16 +83,8 @@ async def _ask[T](redis: Any, command: bytes, read: Callable[[Answer], Awaitable
         await pool.release(connection)
 
 
-class Answer:
-    """The answer to one command, on a connection that nobody else reads from meanwhile."""
-
-    def __init__(self, connection: Any) -> None:
-        """Begin with nothing."""
-        # Neither is public; the parser's own way is what this module does without.
-        self._reader: asyncio.StreamReader = connection._reader  # noqa: SLF001
-        self._error = connection._parser.parse_error  # noqa: SLF001
-        self._buffer = bytearray()
-        self._at = 0
+class Arrivals(Answer):
+    """The answer to one command about streams."""
 
     async def arrivals(self) -> list[Found]:
         """The entries of all streams; see ``read_arrivals``."""
@@ -110,15 +101,6 @@ class Answer:
                     data = await self._bytes(int(entry[2]))
                     found.append((stream, entry[1], {ENTRY_FIELD: data}))
         return found
-
-    def require_end(self) -> None:
-        """Make sure that nothing was sent beyond what was read.
-
-        Raises:
-            InvalidResponse: The server answers to something else than what was asked.
-        """
-        if self._at != len(self._buffer):
-            raise InvalidResponse("protocol error")
 
     async def _entry(self) -> tuple[bytes, dict[bytes, bytes]]:
         """An entry of any fields."""
@@ -140,10 +122,10 @@ class Answer:
             ResponseError: An error stands there.
             InvalidResponse: Anything else.
         """
-        while (end := self._buffer.find(_END, self._at)) < 0:
+        while (end := self._buffer.find(END, self._at)) < 0:
             await self._more()
         line = bytes(self._buffer[self._at : end])
-        self._at = end + len(_END)
+        self._at = end + len(END)
         if line[:1] == b"-":
             error: ResponseError = self._error(line[1:].decode("utf-8", "replace"))
             raise error
@@ -153,13 +135,7 @@ class Answer:
 
     async def _bytes(self, size: int) -> bytes:
         start, end = self._at, self._at + size
-        self._at = end + len(_END)
+        self._at = end + len(END)
         while len(self._buffer) < self._at:
             await self._more()
         return bytes(self._buffer[start:end])
-
-    async def _more(self) -> None:
-        chunk = await self._reader.read(_CHUNK)
-        if not chunk:
-            raise RedisConnectionError("connection closed by the server")
-        self._buffer += chunk

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-_CHUNK: Final = 64 * 1024
-_END: Final = b"\r\n"
+_CHUNK: Final = 256 * 1024
+END: Final = b"\r\n"
 _RUN: Final = re.compile(rb"(?:[+:][^\r]*\r\n)+")
 _ONE_LINE: Final = b"+:"
 _TEXT, _ERROR = b"$-"
@@ -95,69 +95,16 @@ async def _exchange[T](
     return found
 
 
-class Replies:
-    """The replies on a connection that nobody else reads from meanwhile.
-
-    Attributes:
-        read_only: Whether one of them was that the server takes no writes.
-    """
+class Answer:
+    """The bytes of an answer, on a connection that nobody else reads from meanwhile."""
 
     def __init__(self, connection: Any) -> None:
+        """Begin with nothing."""
         # Neither is public; the parser's own way costs an object and five awaits a reply.
         self._reader: asyncio.StreamReader = connection._reader  # noqa: SLF001
         self._error = connection._parser.parse_error  # noqa: SLF001
         self._buffer = bytearray()
         self._at = 0
-        self.read_only = False
-
-    async def read(self, count: int) -> list[RedisError | None]:
-        """The next replies: None, or the error that a reply is."""
-        found: list[RedisError | None] = []
-        buffer, at = self._buffer, self._at
-        while len(found) < count:
-            end = buffer.find(_END, at)
-            if end < 0:
-                await self._more()
-                if run := _RUN.match(buffer, at):  # which is cheaper than one by one
-                    lines = buffer.count(_END, at, run.end())
-                    if lines <= count - len(found):
-                        found += [None] * lines
-                        at = self._at = run.end()
-                continue
-            kind = buffer[at]
-            if kind in _ONE_LINE:
-                found.append(None)
-            elif kind == _TEXT:
-                if (size := int(buffer[at + 1 : end])) >= 0:  # or it is a nil
-                    text_end = end + len(_END) + size
-                    while len(buffer) < text_end + len(_END):
-                        await self._more()
-                    end = text_end
-                found.append(None)
-            elif kind == _ERROR:
-                found.append(self._refusal(buffer[at + 1 : end]))
-            else:
-                raise InvalidResponse("protocol error")
-            at = self._at = end + len(_END)
-        return found
-
-    async def transaction(self, commands: int) -> list[RedisError | None] | RedisError:
-        """The outcome of a MULTI, so many commands and an EXEC.
-
-        Returns:
-            An error or None for each command, or why none was run.
-        """
-        queued = await self.read(1 + commands)
-        while (end := self._buffer.find(_END, self._at)) < 0:
-            await self._more()
-        if self._buffer.startswith(b"*", self._at):
-            self._at = end + len(_END)
-            return await self.read(commands)
-        (aborted,) = await self.read(1)
-        refused = next((error for error in queued if error is not None), aborted)
-        if refused is None:
-            raise InvalidResponse("protocol error")
-        return refused
 
     def require_end(self) -> None:
         """Make sure that nothing was sent beyond what was read.
@@ -168,13 +115,74 @@ class Replies:
         if self._at != len(self._buffer):
             raise InvalidResponse("protocol error")
 
-    def _refusal(self, text: bytearray) -> RedisError:
-        error: RedisError = self._error(text.decode("utf-8", "replace"))
-        self.read_only |= isinstance(error, ReadOnlyError)
-        return error
-
     async def _more(self) -> None:
         chunk = await self._reader.read(_CHUNK)
         if not chunk:
             raise RedisConnectionError("connection closed by the server")
         self._buffer += chunk
+
+
+class Replies(Answer):
+    """Replies of which only errors matter.
+
+    Attributes:
+        read_only: Whether one of them was that the server takes no writes.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
+        self.read_only = False
+
+    async def read(self, count: int) -> list[RedisError | None]:
+        """The next replies: None, or the error that a reply is."""
+        found: list[RedisError | None] = []
+        buffer, at = self._buffer, self._at
+        while len(found) < count:
+            end = buffer.find(END, at)
+            if end < 0:
+                await self._more()
+                if run := _RUN.match(buffer, at):  # which is cheaper than one by one
+                    lines = buffer.count(END, at, run.end())
+                    if lines <= count - len(found):
+                        found += [None] * lines
+                        at = self._at = run.end()
+                continue
+            kind = buffer[at]
+            if kind in _ONE_LINE:
+                found.append(None)
+            elif kind == _TEXT:
+                if (size := int(buffer[at + 1 : end])) >= 0:  # or it is a nil
+                    text_end = end + len(END) + size
+                    while len(buffer) < text_end + len(END):
+                        await self._more()
+                    end = text_end
+                found.append(None)
+            elif kind == _ERROR:
+                found.append(self._refusal(buffer[at + 1 : end]))
+            else:
+                raise InvalidResponse("protocol error")
+            at = self._at = end + len(END)
+        return found
+
+    async def transaction(self, commands: int) -> list[RedisError | None] | RedisError:
+        """The outcome of a MULTI, so many commands and an EXEC.
+
+        Returns:
+            An error or None for each command, or why none was run.
+        """
+        queued = await self.read(1 + commands)
+        while (end := self._buffer.find(END, self._at)) < 0:
+            await self._more()
+        if self._buffer.startswith(b"*", self._at):
+            self._at = end + len(END)
+            return await self.read(commands)
+        (aborted,) = await self.read(1)
+        refused = next((error for error in queued if error is not None), aborted)
+        if refused is None:
+            raise InvalidResponse("protocol error")
+        return refused
+
+    def _refusal(self, text: bytearray) -> RedisError:
+        error: RedisError = self._error(text.decode("utf-8", "replace"))
+        self.read_only |= isinstance(error, ReadOnlyError)
+        return error

@@ -12,7 +12,7 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ReadOnlyError, ResponseError
 
-from cartsnitch_common.events.arrivals import Answer
+from cartsnitch_common.events.arrivals import Arrivals
 from cartsnitch_common.events.names import ENTRY_FIELD
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def array(*parts: bytes) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(parts)
 
 
-def answer_of(sent: bytes, cuts: Sequence[int] = ()) -> Answer:
+def answer_of(sent: bytes, cuts: Sequence[int] = ()) -> Arrivals:
     """An answer that arrives in pieces, after which the server hangs up."""
 
     class Reader:
@@ -48,7 +48,7 @@ def answer_of(sent: bytes, cuts: Sequence[int] = ()) -> Answer:
     waiting = [sent[a:b] for a, b in pairwise(places) if a < b]
     parser = SimpleNamespace(parse_error=BaseParser.parse_error)
     connection: Any = SimpleNamespace(_reader=Reader(), _parser=parser)
-    return Answer(connection)
+    return Arrivals(connection)
 
 
 @given(STREAMS, st.lists(st.integers(0, 2000), max_size=5))
