@@ -16,6 +16,7 @@ from cartsnitch_common.embedded import EmbeddedServers, PostgresServer, ValkeySe
 from cartsnitch_common.embedded import programs as programs_module
 from cartsnitch_common.embedded import server as server_module
 from cartsnitch_common.errors import MissingExtraError, SettingError
+from tests.redis_servers import RedisNode, private_directory
 
 pytestmark = pytest.mark.servers
 
@@ -232,6 +233,19 @@ def test_programs_in_a_directory_of_root_alone_are_usable(monkeypatch) -> None:
             executable = Path(f"/proc/{servers.postgres.pid}/exe").readlink()
             assert executable.is_relative_to(servers.directory if AS_ROOT else private)
         assert {path: path.stat().st_mode for path in Path(private).rglob("*")} == modes
+
+
+def test_servers_of_one_directory_run_the_same_copy(monkeypatch) -> None:
+    """A second server starts beside one that runs, also where the program had to be copied."""
+    with tempfile.TemporaryDirectory() as private, private_directory() as runtime:
+        valkey = shutil.copy(programs_module.find_valkey(), private)
+        monkeypatch.setenv("CARTSNITCH_VALKEY_BIN", str(valkey))
+        nodes = [RedisNode(runtime, name, password=name) for name in ("first", "second")]
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            with node.admin() as admin:
+                assert admin.ping()
 
 
 def test_a_temporary_directory_of_root_alone_is_not_used(monkeypatch) -> None:

@@ -105,7 +105,10 @@ def usable_valkey(runtime: RuntimeDirectory) -> Path:
     except EmbeddedServerError:
         if runtime.account is None:
             raise
-        program = _copy_file(program, _programs_folder(runtime) / "valkey-server")
+        copy = _programs_folder(runtime) / "valkey-server"
+        if not copy.exists():  # one copy for all servers of the directory: they run it
+            _copy_file(program, copy)
+        program = copy
         _ask_version(VALKEY, runtime, program)
     return program
 
