@@ -12,6 +12,7 @@ from typing import Final
 _LOCK: Final = threading.Lock()
 _COUNTER_BITS: Final = 42
 _LOW_MASK: Final = (1 << (_COUNTER_BITS - 12)) - 1  # what stands behind the variant
+_LAST_MASK: Final = (1 << 16) - 1  # and behind the last hyphen
 _last: list[int] = [0]  # milliseconds and counter of the newest UUID
 
 
@@ -38,15 +39,16 @@ def new_uuid_texts(count: int) -> list[str]:
     end = number + count
     while number < end:
         high = f"{number >> (_COUNTER_BITS - 12):015x}"
-        start = f"{high[:8]}-{high[8:12]}-7{high[12:]}-"  # of all until the low part is full
         low = number & _LOW_MASK
-        some = min(end - number, _LOW_MASK + 1 - low)
-        lows = range(0b10 << 30 | low, (0b10 << 30 | low) + some)
-        middles, tails = struct.pack(f">{some}I", *lows).hex(), os.urandom(4 * some).hex()
-        texts += [
-            f"{start}{middles[at : at + 4]}-{middles[at + 4 : at + 8]}{tails[at : at + 8]}"
-            for at in range(0, 8 * some, 8)
-        ]
+        middle = 0b10 << 14 | low >> 16
+        start = f"{high[:8]}-{high[8:12]}-7{high[12:]}-{middle:x}-"  # of all until these are full
+        last = low & _LAST_MASK
+        some = min(end - number, _LAST_MASK + 1 - last)
+        lasts = struct.pack(f">{some}H", *range(last, last + some))
+        tails = bytearray(os.urandom(6 * some))  # two bytes of the counter, and four by chance
+        tails[::6], tails[1::6] = lasts[::2], lasts[1::2]
+        digits = tails.hex()
+        texts += [start + digits[at : at + 12] for at in range(0, 12 * some, 12)]
         number += some
     return texts
 
