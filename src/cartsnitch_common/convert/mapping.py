@@ -24,7 +24,7 @@ from cartsnitch_common.convert.pairs import Pair
 from cartsnitch_common.convert.readers import build_copy_reader, build_values_reader
 from cartsnitch_common.convert.shapes import shape_of
 from cartsnitch_common.convert.twins import twin_of
-from cartsnitch_common.convert.wire import build_record_encoder, build_row_encoder
+from cartsnitch_common.convert.wire import WIRE, build_record_encoder, build_row_writer
 from cartsnitch_common.errors import UnmappableValueError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from cartsnitch_common.convert.readers import CopyReader, ValuesReader
-    from cartsnitch_common.convert.wire import RecordEncoder, RowEncoder
+    from cartsnitch_common.convert.wire import RecordEncoder, RowWriter
     from cartsnitch_common.db.models import Base
 
 DECLINED: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -95,8 +95,9 @@ class Mapping[R: Base, M: Message]:
         return tuple(pairs)
 
     @cached_property
-    def _encode_row(self) -> RowEncoder:
-        return build_row_encoder(self.row.__name__, self.pairs)
+    def write_row(self) -> RowWriter:
+        """From a row's attributes to the text of its bytes; raises one of DECLINED, or knows."""
+        return build_row_writer(self.row.__name__, self.pairs)
 
     @cached_property
     def _encode_records(self) -> RecordEncoder:
@@ -143,19 +144,10 @@ class Mapping[R: Base, M: Message]:
     def encode_row(self, row: R) -> bytes:
         """The bytes of a row's message; raises as :meth:`to_message`."""
         try:
-            return self._encode_row(row.__dict__)
+            return self.write_row(row.__dict__).encode(WIRE)
         except DECLINED:
             pass  # and is no context of the slow way's error: it may print a value
         return self._slow_message(row).SerializeToString()
-
-    def encode_rows(self, rows: Sequence[R]) -> list[bytes]:
-        """The bytes of many rows' messages; raises as :meth:`to_message`."""
-        encode = self._encode_row
-        try:
-            return [encode(row.__dict__) for row in rows]
-        except DECLINED:
-            pass
-        return [self.encode_row(row) for row in rows]
 
     def encode_records(self, records: Sequence[Any]) -> list[bytes]:
         """The bytes of messages by records of the scalars of ``projection.project``.

@@ -19,7 +19,7 @@ from cartsnitch_common.convert import MAPPINGS, from_message, to_bytes, to_messa
 from cartsnitch_common.convert.binary import SIGNATURE, TRAILER
 from cartsnitch_common.convert.memo import Memo
 from cartsnitch_common.convert.twins import twin_of
-from cartsnitch_common.convert.wire import varint
+from cartsnitch_common.convert.wire import WIRE, varint
 from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
 from tests.arbitrary import message_classes
@@ -39,7 +39,8 @@ def test_a_sound_row_takes_the_fast_ways(mapping: Any, data: st.DataObject) -> N
     values = data.draw(values_of(mapping.row, any_parents()))
     row = mapping.row(**values)
     message = mapping._slow_message(row)
-    encoded = mapping._encode_row(mapping.row(**values).__dict__ | _all_unset(mapping) | values)
+    attributes = mapping.row(**values).__dict__ | _all_unset(mapping) | values
+    encoded = mapping.write_row(attributes).encode(WIRE)
     assert encoded == message.SerializeToString()
     assert mapping.read_twin(mapping.twin(message)) == mapping._slow_values(message)
     assert mapping._read_copy(mapping.twin(message)) == mapping._slow_copy_row(message)
@@ -164,7 +165,7 @@ def test_a_text_is_written_as_protobuf_writes_it(text: str) -> None:
         **dict.fromkeys(("subcategory", "brand", "size", "size_unit")),
     )
     mapping = next(one for one in MAPPINGS if one.row is models.NormalizedProduct)
-    encoded = mapping._encode_row(row.__dict__)
+    encoded = mapping.write_row(row.__dict__).encode(WIRE)
     assert encoded == mapping._slow_message(row).SerializeToString()
     record = [str(row.id), text, text, None, None, None, None, json.dumps([text, text])]
     record += [-157_766_400_000_000, 1_767_225_600_000_000]
