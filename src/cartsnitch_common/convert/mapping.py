@@ -18,12 +18,12 @@ from sqlalchemy import inspect
 from sqlalchemy.orm.base import NO_VALUE, PASSIVE_NO_FETCH, PASSIVE_NO_RESULT
 
 from cartsnitch_common.contract import check
+from cartsnitch_common.contract.twins import twin_of
 from cartsnitch_common.convert import binary
 from cartsnitch_common.convert.codecs import codec_for
 from cartsnitch_common.convert.pairs import Pair
 from cartsnitch_common.convert.readers import build_copy_reader, build_values_reader
 from cartsnitch_common.convert.shapes import shape_of
-from cartsnitch_common.convert.twins import twin_of
 from cartsnitch_common.convert.wire import WIRE, build_record_encoder, build_row_writer
 from cartsnitch_common.errors import UnmappableValueError
 

@@ -11,19 +11,18 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncpg.pgproto.pgproto import UUID
-from google.protobuf import message_factory
 
-from cartsnitch_common.contract.accepting import Checks
+from cartsnitch_common.contract.accepting_bytes import TwinChecks, parser
 from cartsnitch_common.contract.conditions import UnknownRuleError
+from cartsnitch_common.contract.memo import remembered
 from cartsnitch_common.contract.options import field_rules
 from cartsnitch_common.contract.source import build_function
+from cartsnitch_common.contract.twins import is_opaque
 from cartsnitch_common.convert import binary
-from cartsnitch_common.convert.memo import remembered
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
-from cartsnitch_common.convert.twins import UNSET, is_opaque
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from google.protobuf.message import Message
 
@@ -34,10 +33,6 @@ if TYPE_CHECKING:
 
 _SHARED: Final = frozenset({"store_id", "purchase_id", "normalized_product_id"})
 """Ids that many messages have in common: each is read once, as long as it is remembered."""
-
-_LONGEST: Final = 64
-"""Bytes of a price, a date or a number that are remembered. They take half of it: what is
-longer holds fields that are not known, and a stranger could fill the memory with them."""
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _COPY_EPOCH: Final = 946_684_800  # 2000-01-01. Unit: seconds since 1970
@@ -84,43 +79,20 @@ def _canonical(text: str) -> UUID:
     return found
 
 
-class _Reading(Checks):
+class _Reading(TwinChecks):
     """Checks of a message's twin that leave to the conversions what these prove anyhow.
 
     A price, a date or a quantity is converted once and remembered: what its rules say of
     it is remembered with it. A UUID is proven by the text that it is written as.
-
-    Attributes:
-        accepts: By field, whether the parts of its message keep the rules.
     """
 
     def __init__(self) -> None:
         super().__init__(decline="return None")
         self.names |= {"UUID": UUID, "shared": remembered(_canonical)}
-        self.accepts: dict[str, Callable[..., bool]] = {}
 
-    def _ask_flat(self, message: str, field: Any, variables: dict[str, str]) -> None:
-        if not is_opaque(field):
-            super()._ask_flat(message, field, variables)
-            return
-        variable = variables[field.name] = f"{field.name}_"
-        places = {part.name: part.name for part in field.message_type.fields}
-        conditions, _ = self._flat_conditions(field, variable, places)
-        asked = " and ".join(conditions) or "True"
-        self.accepts[field.name] = build_function(
-            f"accept_{field.name}", ", ".join(places), [f"return {asked}"], self.names
-        )
-        self.lines.append(f"{variable} = {message}.{field.name}")
-
-    def _places(self, descriptor: Any, variables: Mapping[str, str]) -> Mapping[str, str]:
-        """A condition that looks into a price or a date looks into the message again."""
-        places = dict(variables)
-        for field in descriptor.fields:
-            if is_opaque(field):
-                name, variable = f"parsed_{field.name}", variables[field.name]
-                self.names[name] = remembered(_parser(field))
-                places[field.name] = f"{name}({variable})"
-        return places
+    def _of_opaque(self, field: Any, variable: str) -> list[str]:
+        del field, variable
+        return []
 
     def _of_value(self, field: Any, variable: str, conditions: list[str]) -> list[str]:
         if field.name in _SHARED:
@@ -162,29 +134,12 @@ def _part(pair: Pair, variables: dict[str, str], part: str) -> str:
     return variables[f"{pair.field}.{part}"]
 
 
-def _parser(field: Any) -> Callable[[bytes], Any]:
-    """What reads the message of a field from its bytes, if they are short enough to keep.
-
-    It gives None where the field is unset.
-    """
-    kind: Any = message_factory.GetMessageClass(field.message_type)
-
-    def parse(encoded: bytes) -> Any:
-        if encoded == UNSET:
-            return None
-        if len(encoded) > _LONGEST:
-            raise ValueError("holds more than its fields")
-        return kind.FromString(encoded)
-
-    return parse
-
-
 def _maker(
     pair: Pair, reading: _Reading, unset: object, write: Callable[[Any], Any]
 ) -> Callable[[bytes], Any]:
     """What makes a column's value of the bytes of a message that keeps the rules."""
     accept = reading.accepts[pair.field]
-    parse = _parser(pair.descriptor)
+    parse = parser(pair.descriptor)
     names = [part.name for part in pair.descriptor.message_type.fields]
     optional = pair.nullable and not field_rules(pair.descriptor).required
 

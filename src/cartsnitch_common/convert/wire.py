@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncpg.pgproto.pgproto import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cartsnitch_common.contract.memo import remembered
 from cartsnitch_common.contract.scalars import to_date, to_decimal, to_money
 from cartsnitch_common.contract.source import build_function
-from cartsnitch_common.convert.memo import remembered
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack
 import cartsnitch_common
 from cartsnitch.event.v1 import Envelope
 from cartsnitch_common.contract import binding_of
-from cartsnitch_common.contract.accepting import acceptance, text_acceptance
+from cartsnitch_common.contract.accepting import text_acceptance
+from cartsnitch_common.contract.accepting_bytes import bytes_acceptance
 from cartsnitch_common.contract.scalars import now
 from cartsnitch_common.errors import CartsnitchError
 from cartsnitch_common.events.envelope import MAX_SIZE, encode, require_fast_protobuf, wrap
@@ -111,9 +112,9 @@ def draft(payload: Message, service: Service | str, key: str, context: EventCont
     if not context:
         kind: Any = type(payload)
         head = _head(kind, service)
-        if head is not None and head.accepts_key(key) and head.accepts(payload):
+        if head is not None and head.accepts_key(key):
             body = payload.SerializeToString()
-            if len(body) <= MAX_SIZE - _MOST_FRAME:
+            if len(body) <= MAX_SIZE - _MOST_FRAME and head.accepts(body):
                 try:
                     return head, key.encode(), body
                 except UnicodeEncodeError:
@@ -144,7 +145,8 @@ def finish(drafts: Sequence[Draft]) -> list[Sealed]:
             _size(len(body)),
             body,
         )
-        sealed.append(Sealed(event_id, head.channel, b"".join(parts)))
+        # Not by its class, whose ``__new__`` is a function in Python.
+        sealed.append(tuple.__new__(Sealed, (event_id, head.channel, b"".join(parts))))
     return sealed
 
 
@@ -158,7 +160,7 @@ class _Head:
     """And the tag of the key, which comes next."""
     version: bytes
     """And the tag of the payload."""
-    accepts: Callable[[Message], bool]
+    accepts: Callable[[bytes], bool]
     accepts_key: Callable[[str], bool]
 
 
@@ -166,7 +168,7 @@ class _Head:
 def _head(kind: Any, service: Service | str) -> _Head | None:
     """The head of an event; None where ``wrap`` has to judge."""
     require_fast_protobuf()
-    accepts, accepts_key = acceptance(kind.DESCRIPTOR), text_acceptance(_FIELDS["key"])
+    accepts, accepts_key = bytes_acceptance(kind.DESCRIPTOR), text_acceptance(_FIELDS["key"])
     binding = binding_of(kind)
     version = Envelope(contract_version=cartsnitch_common.__version__)
     if accepts is None or accepts_key is None or service not in binding.publishers:

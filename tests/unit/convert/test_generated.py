@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import make_transient_to_detached
 
 from cartsnitch_common.constants import StoreSlug
+from cartsnitch_common.contract.memo import Memo
+from cartsnitch_common.contract.twins import twin_of
 from cartsnitch_common.convert import MAPPINGS, from_message, to_bytes, to_message
 from cartsnitch_common.convert.binary import SIGNATURE, TRAILER
-from cartsnitch_common.convert.memo import Memo
-from cartsnitch_common.convert.twins import twin_of
 from cartsnitch_common.convert.wire import WIRE, varint
 from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
