@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from redis.exceptions import RedisError
@@ -23,13 +23,13 @@ from cartsnitch_common.errors import EventError, MalformedEnvelopeError, Unknown
 from cartsnitch_common.events.backoff import Outage
 from cartsnitch_common.events.client import redis_errors, redis_reason
 from cartsnitch_common.events.envelope import decode
-from cartsnitch_common.events.event import Event, event_from
 from cartsnitch_common.events.observe import SILENT
+from cartsnitch_common.events.opening import open_event
 from cartsnitch_common.events.publishing import publish
 from cartsnitch_common.events.texts import error_reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from google.protobuf.message import Message
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cartsnitch_common.constants import Service
     from cartsnitch_common.events.client import RedisClient
     from cartsnitch_common.events.envelope import EventContext
+    from cartsnitch_common.events.event import Event
     from cartsnitch_common.events.observe import Observer
 
 _LOG: Final = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Subscription[P: Message]:
         self._kinds = {binding_of(kind).channel: kind for kind in kinds}
         self._pubsub: Any = None  # a PubSub of redis-py, half of which is not annotated
         self._early: deque[dict[str, Any]] = deque()
-        self._stats = SubscriptionStats()
+        self._received = self._malformed = self._unknown = self._cuts = 0
         self._outage = Outage(
             _LOG, "a subscription", "Redis", lambda: observer.outage("subscription", "redis")
         )
@@ -131,7 +132,12 @@ class Subscription[P: Message]:
     @property
     def stats(self) -> SubscriptionStats:
         """A snapshot of the counters."""
-        return self._stats
+        return SubscriptionStats(
+            received=self._received,
+            malformed=self._malformed,
+            unknown=self._unknown,
+            cuts=self._cuts,
+        )
 
     async def __aenter__(self) -> Self:
         """Subscribe, and wait until the server has confirmed every channel.
@@ -149,19 +155,23 @@ class Subscription[P: Message]:
         if pubsub is not None:
             await pubsub.aclose()
 
-    async def __aiter__(self) -> AsyncGenerator[Event[P]]:
+    def __aiter__(self) -> AsyncGenerator[Event[P]]:
         """The events, without an end."""
-        async with aclosing(self.envelopes()) as envelopes:
-            async for envelope in envelopes:
-                yield event_from(envelope, self._kinds[envelope.event_type])
+        return self._each(self._event)
 
-    async def envelopes(self) -> AsyncGenerator[Envelope]:
+    def envelopes(self) -> AsyncGenerator[Envelope]:
         """The events as the envelopes that they came in, without an end."""
+        return self._each(_envelope)
+
+    async def _each[T](self, read: Callable[[bytes, str], T]) -> AsyncGenerator[T]:
         async with self._entered():
             while True:
-                envelope = await self._next()
-                if envelope is not None:
-                    yield envelope
+                found = await self._next(read)
+                if found is not None:
+                    yield found
+
+    def _event(self, data: bytes, channel: str) -> Event[P]:
+        return open_event(data, self._kinds[channel])
 
     @asynccontextmanager
     async def _entered(self) -> AsyncIterator[None]:
@@ -187,25 +197,22 @@ class Subscription[P: Message]:
             raise
         return pubsub
 
-    async def _next(self) -> Envelope | None:
-        """The next event's envelope; None for a message that is no event."""
+    async def _next[T](self, read: Callable[[bytes, str], T]) -> T | None:
+        """What the next message holds; None for one that is no event."""
         message = self._early.popleft() if self._early else await self._message()
         if message is None or message["type"] != "message":
             return None
         try:
-            envelope = decode(message["data"])
-            if envelope.event_type.encode() != message["channel"]:
-                raise MalformedEnvelopeError("the event does not belong on this channel")
-        except UnknownEventTypeError as error:
-            self._stats = replace(self._stats, unknown=self._stats.unknown + 1)
-            _LOG.warning("a subscription skips a message: %s", error_reason(error))
-            return None
+            found = read(message["data"], message["channel"].decode())
         except EventError as error:
-            self._stats = replace(self._stats, malformed=self._stats.malformed + 1)
+            if isinstance(error, UnknownEventTypeError):
+                self._unknown += 1
+            else:
+                self._malformed += 1
             _LOG.warning("a subscription skips a message: %s", error_reason(error))
             return None
-        self._stats = replace(self._stats, received=self._stats.received + 1)
-        return envelope
+        self._received += 1
+        return found
 
     async def _message(self) -> dict[str, Any] | None:
         try:
@@ -225,9 +232,16 @@ class Subscription[P: Message]:
     async def _cut(self, error: RedisError | OSError) -> None:
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
-            self._stats = replace(self._stats, cuts=self._stats.cuts + 1)
+            self._cuts += 1
             await pubsub.aclose()
         await self._outage.pause(asyncio.Event(), redis_reason(error))
+
+
+def _envelope(data: bytes, channel: str) -> Envelope:
+    envelope = decode(data)
+    if envelope.event_type != channel:
+        raise MalformedEnvelopeError("the event does not belong on this channel")
+    return envelope
 
 
 async def _answer(pubsub: Any) -> dict[str, Any]:
