@@ -116,7 +116,7 @@ async def _transact_packed(
     async def read(replies: Replies) -> list[Outcome]:
         return [await replies.transaction(2 * len(events)) for events in channels.values()]
 
-    return await exchange(redis, parts, read)
+    return await exchange(redis, [b"".join(parts)], read)
 
 
 async def _transact_in_cluster(

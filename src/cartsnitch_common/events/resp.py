@@ -1,4 +1,4 @@
-"""Commands for Redis packed by hand and sent in one write, with every reply looked at.
+"""Commands for Redis packed by hand and sent at once, with every reply looked at.
 
 redis-py makes an object of each reply, which costs more than to send its command.
 Here a reply is skipped unless it is an error.
@@ -17,7 +17,7 @@ from redis.exceptions import InvalidResponse, ReadOnlyError, RedisError
 from cartsnitch_common.events.leases import give, take
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable
 
     from redis.asyncio import Redis
 
@@ -48,14 +48,14 @@ def pack_word(word: bytes) -> bytes:
 
 
 async def exchange[T](
-    redis: Redis, commands: Sequence[bytes], read: Callable[[Replies], Awaitable[T]]
+    redis: Redis, commands: Iterable[bytes], read: Callable[[Replies], Awaitable[T]]
 ) -> T:
-    """Send packed commands in one write, and read the replies.
+    """Send packed commands, and read the replies.
 
     Args:
         redis: A client of one server, from ``async_redis``.
-        commands: The commands, packed, in any pieces; the server must take them and
-            answer well within the socket's timeout.
+        commands: The commands, packed, in pieces that are each worth a write; the server
+            must take them and answer well within the socket's timeout.
         read: Reads the replies, all of them, and awaits nothing else.
 
     Raises:
@@ -64,13 +64,13 @@ async def exchange[T](
     """
     connection = await take(redis)
     try:
-        return await _exchange(connection, b"".join(commands), read)
+        return await _exchange(connection, commands, read)
     finally:
         await give(redis, connection)
 
 
 async def _exchange[T](
-    connection: Any, commands: bytes, read: Callable[[Replies], Awaitable[T]]
+    connection: Any, commands: Iterable[bytes], read: Callable[[Replies], Awaitable[T]]
 ) -> T:
     loop, timeout = asyncio.get_running_loop(), connection.socket_timeout
     writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001 - as the reader
@@ -78,7 +78,10 @@ async def _exchange[T](
     end = loop.call_later(math.inf if timeout is None else timeout, writer.transport.abort)
     try:
         replies = Replies(connection)
-        writer.write(commands)
+        for piece in commands:
+            if writer.transport.is_closing():  # which asyncio would log for each piece
+                break
+            writer.write(piece)
         await writer.drain()
         found = await read(replies)
         replies.require_end()

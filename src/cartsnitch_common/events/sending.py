@@ -15,7 +15,7 @@ from cartsnitch_common.events.client.cluster import SyncClusterClient
 from cartsnitch_common.events.client.failures import SETTING
 from cartsnitch_common.events.leases import give_sync, take_sync
 from cartsnitch_common.events.observe import SILENT
-from cartsnitch_common.events.resp import AnswerLostError, exchange, pack, pack_word
+from cartsnitch_common.events.resp import END, AnswerLostError, exchange, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """The most envelopes of one write together, so that it is sent well within the timeout."""
+_PORTION: Final = 200
+"""Events that are packed at once. Redis works on them while the next are packed."""
 
 
 async def send(redis: RedisClient, events: Sequence[Sealed], observer: Observer) -> list[Outcome]:
@@ -60,8 +62,7 @@ def send_sync(redis: SyncRedisClient, event: Sealed) -> Outcome:
     except (RedisError, OSError) as error:
         return _failure(error)
     try:
-        words = _publish_on(event.event_type), pack_word(event.data)
-        connection.send_packed_command([b"".join(words)])
+        connection.send_packed_command([_pack([event])])
         connection.read_response(disable_decoding=True)
     except ResponseError as error:
         return _failure(error)
@@ -101,11 +102,9 @@ def _writes(events: Sequence[Sealed]) -> list[Sequence[Sealed]]:
 
 async def _write(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
     """One write to the server."""
-    commands: list[bytes] = []
-    for _, channel, data in events:
-        commands += (_publish_on(channel), b"$%d\r\n" % len(data), data, b"\r\n")
+    portions = (_pack(events[at : at + _PORTION]) for at in range(0, len(events), _PORTION))
     try:
-        refusals = await exchange(redis, commands, lambda replies: replies.read(len(events)))
+        refusals = await exchange(redis, portions, lambda replies: replies.read(len(events)))
     except AnswerLostError as error:
         return [_failure(error, EventInDoubtError) for _ in events]
     except (RedisError, OSError) as error:
@@ -143,9 +142,19 @@ async def _write_to_cluster(redis: Any, events: Sequence[Sealed]) -> list[Outcom
     return outcomes
 
 
+def _pack(events: Sequence[Sealed]) -> bytes:
+    """The commands that publish events; each line and each envelope ends as a line does."""
+    lines: list[bytes] = []
+    for _, channel, data in events:
+        lines += (_publish_on(channel), b"$%d" % len(data), data)
+    lines.append(b"")
+    return END.join(lines)
+
+
 @cache
 def _publish_on(channel: str) -> bytes:
-    return pack(b"PUBLISH", channel.encode(), more=1)
+    """The command up to the end of its channel, without the end of the line."""
+    return pack(b"PUBLISH", channel.encode(), more=1).removesuffix(END)
 
 
 def _failure(

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, OutOfMemoryError, ReadOnlyError, ResponseError
 
-from cartsnitch_common.events.resp import Replies, pack
+from cartsnitch_common.embedded.ports import LOOPBACK
+from cartsnitch_common.events.resp import AnswerLostError, Replies, _exchange, pack
 
 OOM = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
 READ_ONLY = b"-READONLY You can't write against a read only replica.\r\n"
@@ -84,3 +87,38 @@ async def test_what_is_not_an_answer_to_each_command_is_an_error(
     with pytest.raises(error):  # noqa: PT012 - reading may fail, or looking at the end
         await replies.read(2)
         replies.require_end()
+
+
+async def test_on_a_connection_that_breaks_nothing_more_is_packed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The answer is lost, and asyncio has no reason to log each piece that goes nowhere."""
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def disconnect(*, nowait: bool) -> None:
+        assert nowait
+        writer.close()
+
+    taken = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(100):
+            if number == 3:
+                writer.transport.abort()  # as it does itself when the socket refuses a write
+            taken.append(number)
+            yield b"x"
+
+    async with await asyncio.start_server(hold, LOOPBACK, 0) as server:
+        address = server.sockets[0].getsockname()
+        reader, writer = await asyncio.open_connection(*address)
+        parser = SimpleNamespace(parse_error=None)
+        connection = SimpleNamespace(
+            _reader=reader, _writer=writer, _parser=parser, socket_timeout=5, disconnect=disconnect
+        )
+        with caplog.at_level(logging.WARNING), pytest.raises(AnswerLostError):
+            await _exchange(connection, pieces(), lambda replies: replies.read(100))
+    assert taken == [0, 1, 2, 3]
+    assert not caplog.records
