@@ -60,6 +60,7 @@ FUNCTIONS: Final = (
     "product_names_after_insert",
     "product_names_after_update",
     "products_by_name",
+    "record_purchase",
 )
 """The functions of the migrations, which belong to the schema's owner as the tables do."""
 

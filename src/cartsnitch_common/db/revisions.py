@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-OLDEST_COMPATIBLE: Final = "0022_products_by_name"
+OLDEST_COMPATIBLE: Final = "0023_record_purchase"
 """The oldest revision that has all that the code of this version uses."""
 
 VERSION_TABLE: Final = "alembic_version_cartsnitch"

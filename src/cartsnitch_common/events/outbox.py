@@ -11,9 +11,10 @@ from sqlalchemy import ARRAY, Integer, Table, bindparam, func, insert, select
 from cartsnitch_common.db.models.event import OutboxEvent
 from cartsnitch_common.events.envelope import encode, wrap
 from cartsnitch_common.events.names import key_lock
+from cartsnitch_common.events.sealing import seal_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from google.protobuf.message import Message
     from sqlalchemy import Insert, TableValuedAlias
@@ -113,7 +114,7 @@ async def enqueue_all(
     """
     envelopes = [wrap(payload, service=service, key=key, **context) for payload, key in events]
     if envelopes:
-        await session.execute(_insert_all(), _columns(envelopes))
+        await session.execute(_insert_all(), _columns(map(_parameters, envelopes)))
     return envelopes
 
 
@@ -127,13 +128,35 @@ def enqueue_all_sync(
     """``enqueue_all`` for code without asyncio."""
     envelopes = [wrap(payload, service=service, key=key, **context) for payload, key in events]
     if envelopes:
-        session.execute(_insert_all(), _columns(envelopes))
+        session.execute(_insert_all(), _columns(map(_parameters, envelopes)))
     return envelopes
 
 
-def _columns(envelopes: Sequence[Envelope]) -> dict[str, list[Any]]:
-    """The parameters of ``_insert_all``; the locks in one order for everybody."""
-    rows = [_parameters(envelope) for envelope in envelopes]
+def columns_of(
+    events: Sequence[tuple[Message, str]],
+    *,
+    service: Service | str,
+    **context: Unpack[SharedContext],
+) -> dict[str, list[Any]]:
+    """The columns of several events, for a statement that writes more than them.
+
+    That one takes the locks, in the order of ``lock_spaces`` and ``lock_numbers``, before it
+    draws the rows' ids, and these in the order of the events; see ``enqueue``. Arguments and
+    errors are those of ``enqueue_all``.
+    """
+    shared = cast("EventContext", context)  # whose other keys are not required
+    sealed = zip(seal_all(events, service, shared), events, strict=True)
+    return _columns(
+        outbox_row(event.event_id, event.event_type, key, event.data) for event, (_, key) in sealed
+    )
+
+
+def _columns(events: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The rows of ``outbox_row`` as the parameters of ``_insert_all``.
+
+    The locks stand in one order for everybody.
+    """
+    rows = list(events)
     locks = sorted({(row["lock_space"], row["lock_number"]) for row in rows})
     parameters = {name: [row[name] for row in rows] for name in _COLUMNS}
     parameters["lock_spaces"] = [space for space, _ in locks]

@@ -12,6 +12,7 @@ The only layer that knows rows, messages and events at once.
 from __future__ import annotations
 
 from cartsnitch_common.recording.events import Match
-from cartsnitch_common.recording.purchase import PriceDelta, RecordedPurchase, record_purchase
+from cartsnitch_common.recording.prices import PriceDelta
+from cartsnitch_common.recording.purchase import RecordedPurchase, record_purchase
 
 __all__ = ["Match", "PriceDelta", "RecordedPurchase", "record_purchase"]

@@ -1,0 +1,114 @@
+"""The prices that the lines of a purchase show."""
+
+from __future__ import annotations
+
+import decimal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncpg.pgproto.pgproto import UUID
+
+from cartsnitch.pricing.v1 import PriceObservation
+from cartsnitch.pricing.v1 import PriceSource as SourceNumber
+from cartsnitch_common.constants import PriceSource
+from cartsnitch_common.contract.scalars import to_money
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import uuid
+    from collections.abc import Mapping
+
+    from cartsnitch.purchase.v1 import Purchase, PurchaseItem
+    from cartsnitch_common.db.queries.recording import PriceBefore
+
+    type Row = Mapping[str, Any]
+
+_STEP: Final = decimal.Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceDelta:
+    """A regular price beside that of the last day before, at the same store.
+
+    Attributes:
+        price_observation_id: The observation.
+        normalized_product_id: The product.
+        price: The regular price now. Unit: dollars a piece or pound.
+        previous_price: The one before; None when no earlier day has one.
+        previous_date: Its day.
+    """
+
+    price_observation_id: uuid.UUID
+    normalized_product_id: uuid.UUID
+    price: decimal.Decimal
+    previous_price: decimal.Decimal | None
+    previous_date: dt.date | None
+
+    @property
+    def change(self) -> decimal.Decimal | None:
+        """By how much the price rose; negative where it fell, None without one before."""
+        return None if self.previous_price is None else self.price - self.previous_price
+
+
+def shows_price(item: Row) -> bool:
+    """Whether a line shows a price: it is of a known product, which was bought."""
+    return item["normalized_product_id"] is not None and item["quantity"] > 0
+
+
+def price_of(price_id: str, purchase: Row, item: Row) -> dict[str, Any]:
+    """The row of ``price_history`` that a line shows, by the rows of purchase and line."""
+    regular = item["regular_price"]
+    return {
+        "id": UUID(price_id),
+        "normalized_product_id": item["normalized_product_id"],
+        "store_id": purchase["store_id"],
+        "observed_date": purchase["purchase_date"],
+        "regular_price": item["unit_price"] if regular is None else regular,
+        "sale_price": item["sale_price"],
+        "loyalty_price": _discounted(item, item["loyalty_discount"]),
+        "coupon_price": _discounted(item, item["coupon_discount"]),
+        "source": PriceSource.RECEIPT,
+        "purchase_item_id": item["id"],
+    }
+
+
+def observation_of(
+    price_id: str, price: Row, purchase: Purchase, item: PurchaseItem
+) -> PriceObservation:
+    """The message of a row of ``price_of``; its parts are the purchase's where they can be.
+
+    It keeps every rule where the purchase does, so they are not asked again.
+    """
+    observation = PriceObservation(
+        id=price_id,
+        normalized_product_id=item.normalized_product_id,
+        store_id=purchase.store_id,
+        observed_date=purchase.purchase_date,
+        regular_price=item.regular_price if item.HasField("regular_price") else item.unit_price,
+        sale_price=item.sale_price if item.HasField("sale_price") else None,
+        source=SourceNumber.PRICE_SOURCE_RECEIPT,
+        purchase_item_id=item.id,
+    )
+    for name in ("loyalty_price", "coupon_price"):
+        if price[name] is not None:
+            getattr(observation, name).CopyFrom(to_money(price[name]))
+    return observation
+
+
+def delta_of(price: Row, before: PriceBefore) -> PriceDelta:
+    """A row of ``price_of`` beside the price before."""
+    return PriceDelta(
+        price_observation_id=price["id"],
+        normalized_product_id=price["normalized_product_id"],
+        price=price["regular_price"],
+        previous_price=before.price,
+        previous_date=before.date,
+    )
+
+
+def _discounted(item: Row, discount: decimal.Decimal | None) -> decimal.Decimal | None:
+    """The price of a piece without its part of a discount."""
+    if discount is None or discount < 0:  # a discount that would raise the price is none
+        return None
+    price: decimal.Decimal = item["unit_price"] - discount / item["quantity"]
+    return max(price, decimal.Decimal(0)).quantize(_STEP)
