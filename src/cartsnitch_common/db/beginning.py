@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 _BEGIN = "BEGIN"
 
@@ -23,17 +26,14 @@ def connection_beginning_with(statement: str) -> type[asyncpg.Connection]:
     """
 
     class BeginningConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
-        async def execute(  # its signature is asyncpg's
-            self,
-            query: str,
-            *args: Any,
-            timeout: float | None = None,  # noqa: ASYNC109
-        ) -> str:
+        def execute(  # its signature is asyncpg's
+            self, query: str, *args: Any, timeout: float | None = None
+        ) -> Coroutine[Any, Any, str]:
             """See ``asyncpg.Connection``."""
             if query.startswith(_BEGIN):
                 begin, _, rest = query.partition(";")
                 query = f"{begin}; {statement}; {rest}"
-            done: str = await super().execute(query, *args, timeout=timeout)
+            done: Coroutine[Any, Any, str] = super().execute(query, *args, timeout=timeout)
             return done
 
     return BeginningConnection

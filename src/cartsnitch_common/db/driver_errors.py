@@ -9,7 +9,6 @@ Every engine of this package raises ours. Code that talks to asyncpg itself hold
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
@@ -31,7 +30,7 @@ from cartsnitch_common.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _KINDS: Final = {
     "23001": ConstraintKind.FOREIGN_KEY,  # ON DELETE RESTRICT, from PostgreSQL 18 on
@@ -100,23 +99,33 @@ def as_ours(error: Exception) -> Exception:
     return database_error(error) or error
 
 
-@contextmanager
-def database_errors() -> Iterator[None]:
+def database_errors() -> AbstractContextManager[None]:
     """Raise ours in the place of the driver's errors, around code that uses a driver itself.
 
     Raises:
         DatabaseError: The driver's error had a meaning of its own.
     """
-    try:
-        yield
-    except DatabaseError:
-        raise
-    except Exception as error:
+    return _DATABASE_ERRORS
+
+
+class _DatabaseErrors:
+    """Without a generator, which costs as much as some of what it is held around."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, DatabaseError):
+            return
         ours = database_error(error, lost=isinstance(error, ConnectionError))
-        if ours is None:
-            raise
-        blank(error)
-        raise ours from None
+        if ours is not None:
+            blank(error)
+            raise ours from None
+
+
+_DATABASE_ERRORS: Final = _DatabaseErrors()
 
 
 def blank(error: BaseException) -> None:

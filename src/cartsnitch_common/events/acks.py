@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.hand import Hand
     from cartsnitch_common.events.streams import Entry, GroupReader
 
-_LINGER: Final = 0.005
+_LINGER: Final = 0.01
 """Unit: seconds in which others may join; nobody waits for an acknowledgement."""
 _PAUSE: Final = 0.1
 """Unit: seconds before acknowledgements that failed are sent again, which changes nothing."""

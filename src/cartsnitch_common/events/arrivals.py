@@ -19,8 +19,6 @@ from cartsnitch_common.events.names import ENTRY_FIELD
 from cartsnitch_common.events.resp import END, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     type Found = tuple[bytes, bytes, dict[bytes, bytes]]
 
 _ENTRY: Final = re.compile(
@@ -43,19 +41,6 @@ async def read_arrivals(redis: Any, command: bytes) -> list[Found]:
     Raises:
         RedisError: Redis refuses it, or the connection broke; what it had may be delivered.
     """
-    return await _ask(redis, command, Arrivals.arrivals)
-
-
-async def ask_number(redis: Any, command: bytes) -> int:
-    """Send a command that is answered with a number.
-
-    Raises:
-        RedisError: Redis refuses it, or the connection broke; it may have been run.
-    """
-    return await _ask(redis, command, lambda answer: answer.number(b":"))
-
-
-async def _ask[T](redis: Any, command: bytes, read: Callable[[Arrivals], Awaitable[T]]) -> T:
     pool: Any = redis.connection_pool  # half of it is not annotated
     connection = await pool.get_connection()
     ended = False
@@ -63,7 +48,7 @@ async def _ask[T](redis: Any, command: bytes, read: Callable[[Arrivals], Awaitab
         await connection.send_packed_command(command)
         async with asyncio.timeout(connection.socket_timeout):
             answer = Arrivals(connection)
-            found = await read(answer)
+            found = await answer.arrivals()
         answer.require_end()
         ended = True
     except ReadOnlyError:  # the next connection asks where the master is

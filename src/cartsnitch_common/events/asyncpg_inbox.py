@@ -6,8 +6,7 @@ and the commit. With SQLAlchemy's session (``inbox.SqlInbox``) it is more of bot
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from cartsnitch_common.db.driver_errors import database_error
 from cartsnitch_common.db.failures import connection_failure
@@ -21,7 +20,8 @@ from cartsnitch_common.values.ids import new_uuid
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
     import asyncpg
     from sqlalchemy import PoolProxiedConnection
@@ -61,35 +61,15 @@ class AsyncpgInbox:
 
     def __init__(self, engine: AsyncEngine) -> None:
         """Take an engine of ``async_engine``; nothing is opened before it is used."""
-        self._engine = engine
-        self._free: list[PoolProxiedConnection] = []
+        self._connections = _Connections(engine)
 
     async def aclose(self) -> None:
         """Give the connections back, when no consumer uses the inbox any more."""
-        while self._free:
-            self._drop(self._free.pop())
+        self._connections.close()
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """See ``delivery.Inbox``."""
-        held = await self._connected()
-        try:
-            connection: Any = held.driver_connection
-            yield connection
-            if connection.is_in_transaction():
-                await _commit(connection)
-            else:
-                await connection.execute("SELECT 1")  # whether it answers is all that was asked
-        except BaseException as error:
-            if await _rolled_back(held):
-                self._free.append(held)
-            else:
-                self._drop(held)
-            ours = database_error(error, lost=isinstance(error, ConnectionError))
-            if isinstance(ours, DatabaseUnavailableError) and ours.reason is not None:
-                raise InboxUnavailableError(ours.reason) from error
-            raise
-        self._free.append(held)
+        return _Transaction(self._connections)
 
     async def first_time(self, session: Connection, consumer: str, event_id: uuid.UUID) -> bool:
         """See ``delivery.Inbox``."""
@@ -136,7 +116,15 @@ class AsyncpgInbox:
             )
             return done.endswith(" 1")
 
-    async def _connected(self) -> PoolProxiedConnection:
+
+class _Connections:
+    """The engine's connections that the inbox keeps."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._free: list[PoolProxiedConnection] = []
+
+    async def take(self) -> PoolProxiedConnection:
         if self._free:
             return self._free.pop()
         try:
@@ -144,14 +132,66 @@ class AsyncpgInbox:
         except Exception as error:
             raise InboxUnavailableError(connection_failure(error)) from error
 
-    def _drop(self, held: PoolProxiedConnection) -> None:
+    def give(self, held: PoolProxiedConnection) -> None:
+        self._free.append(held)
+
+    def drop(self, held: PoolProxiedConnection) -> None:
         connection: Any = held.driver_connection
         connection.terminate()
         held.invalidate()
 
+    def close(self) -> None:
+        while self._free:
+            self.drop(self._free.pop())
 
-async def _commit(connection: Connection) -> None:
-    if await connection.execute("COMMIT") != "COMMIT":  # a handler has swallowed an error
+
+class _Transaction:
+    """A transaction that its first statement begins.
+
+    No generator: the event loop keeps a list of those that are open, which costs more than
+    all else that is done here.
+    """
+
+    __slots__ = ("_connections", "_held")
+
+    def __init__(self, connections: _Connections) -> None:
+        self._connections = connections
+
+    async def __aenter__(self) -> Connection:
+        self._held = await self._connections.take()
+        connection: Any = self._held.driver_connection
+        return connection
+
+    async def __aexit__(
+        self, _kind: object, error: BaseException | None, _trace: object
+    ) -> Literal[False]:
+        if error is None:
+            try:
+                await _commit(self._held)
+            except BaseException as failure:
+                await self._fail(failure)
+                raise
+            self._connections.give(self._held)
+        else:
+            await self._fail(error)
+        return False
+
+    async def _fail(self, error: BaseException) -> None:
+        """Roll back, and say so if the database is what failed."""
+        if await _rolled_back(self._held):
+            self._connections.give(self._held)
+        else:
+            self._connections.drop(self._held)
+        ours = database_error(error, lost=isinstance(error, ConnectionError))
+        if isinstance(ours, DatabaseUnavailableError) and ours.reason is not None:
+            raise InboxUnavailableError(ours.reason) from error
+
+
+async def _commit(held: PoolProxiedConnection) -> None:
+    connection: Any = held.driver_connection
+    if not connection.is_in_transaction():
+        await connection.execute("SELECT 1")  # whether it answers is all that was asked
+    elif await connection.execute("COMMIT") != "COMMIT":  # a handler has swallowed an error
         raise TransactionAbortedError
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cartsnitch_common.db.driver_errors import database_error
@@ -13,13 +12,12 @@ from cartsnitch_common.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _HELD: Final = "the mark of an event is not to be had: another delivery is in its midst"
 
 
-@contextmanager
-def marking() -> Iterator[None]:
+def marking() -> AbstractContextManager[None]:
     """Hold it around the statement that marks events.
 
     The mark waits for the end of a transaction that made the same one: that of a consumer
@@ -29,11 +27,23 @@ def marking() -> Iterator[None]:
     Raises:
         InboxUnavailableError: The wait was too long, or met another one that waits for it.
     """
-    try:
-        yield
-    except TimeoutError as error:  # asyncpg's, when the server does not end the wait itself
-        raise InboxUnavailableError(_HELD) from error
-    except Exception as error:
-        if isinstance(database_error(error), (TimeLimitError, TransactionAbortedError)):
+    return _MARKING
+
+
+class _Marking:
+    """Without a generator, which would cost more than all else that is done here."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception) and (
+            isinstance(error, TimeoutError)  # asyncpg's, when the server does not end the wait
+            or isinstance(database_error(error), (TimeLimitError, TransactionAbortedError))
+        ):
             raise InboxUnavailableError(_HELD) from error
-        raise
+
+
+_MARKING: Final = _Marking()

@@ -235,26 +235,28 @@ class Settler[S]:
 
     async def _deliver(self, handling: Handling, events: list[Event[Any]]) -> set[uuid.UUID]:
         """Handle what is not marked, in one transaction; return the ids of that."""
-        inbox, group, one = self._inbox, self._group, events[0]
+        if self._observer is SILENT:  # which is not worth a call for each event
+            return await self._transact(handling, events)
         with ExitStack() as stack:
-            if self._observer is not SILENT:  # which is not worth a call for each event
-                for event in events:
-                    stack.enter_context(self._observer.handling(group, event))
-            async with inbox.transaction() as session:
-                if len(events) == 1:
-                    first = await inbox.first_time(session, group, one.event_id)
-                    new = {one.event_id} if first else set()
-                else:
-                    new = await inbox.first_times(
-                        session, group, [event.event_id for event in events]
-                    )
-                if len(new) == len(events):
-                    await handling.handler([*events], session)
-                elif new:
-                    once = {event.event_id: event for event in reversed(events)}
-                    todo = [event for event in events if once[event.event_id] is event]
-                    await handling.handler([e for e in todo if e.event_id in new], session)
-                await self._reach("effect written")
+            for event in events:
+                stack.enter_context(self._observer.handling(self._group, event))
+            return await self._transact(handling, events)
+
+    async def _transact(self, handling: Handling, events: list[Event[Any]]) -> set[uuid.UUID]:
+        inbox, group, one = self._inbox, self._group, events[0]
+        async with inbox.transaction() as session:
+            if len(events) == 1:
+                first = await inbox.first_time(session, group, one.event_id)
+                new = {one.event_id} if first else set()
+            else:
+                new = await inbox.first_times(session, group, [event.event_id for event in events])
+            if len(new) == len(events):
+                await handling.handler([*events], session)
+            elif new:
+                once = {event.event_id: event for event in reversed(events)}
+                todo = [event for event in events if once[event.event_id] is event]
+                await handling.handler([e for e in todo if e.event_id in new], session)
+            await self._reach("effect written")
         await self._reach("effect committed")
         return new
 
