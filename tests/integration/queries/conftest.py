@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +18,15 @@ from tests.rows import Rows
 def shared_database(cartsnitch_servers: EmbeddedServers, cartsnitch_template: str) -> Iterator[str]:
     """The URL of a database at head that the tests of a module share."""
     yield from _own_database(cartsnitch_servers.database_url, template=cartsnitch_template)
+
+
+@pytest.fixture(scope="module")
+def stores_and_products(shared_database: str) -> tuple[list[Any], list[Any]]:
+    """The ids of two stores and of three products in the database that is shared."""
+    with psycopg.connect(shared_database, autocommit=True) as connection:
+        rows = Rows(connection)
+        stores = [rows.add("stores", slug=slug) for slug in ("meijer", "kroger")]
+        return stores, [rows.add("normalized_products") for _ in range(3)]
 
 
 @pytest.fixture
