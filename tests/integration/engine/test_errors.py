@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import re
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
 import psycopg
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import select, text
 from sqlalchemy.exc import PendingRollbackError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from cartsnitch_common.config import Settings
@@ -33,7 +28,8 @@ from cartsnitch_common.errors import (
     TransactionAbortedError,
 )
 from cartsnitch_common.testing import plugin
-from tests.integration.engine.either import AnyEngine, run, until
+from tests.integration.engine.either import AnyEngine, run
+from tests.integration.engine.refusals import refused, shown
 
 CANARY = "canary@example.com"
 ADD_USER = "INSERT INTO users (id, email) VALUES (:id, :email)"
@@ -51,36 +47,6 @@ def database(one_for_all: str) -> Iterator[str]:
     yield one_for_all
     with psycopg.connect(one_for_all) as connection:
         connection.execute("DELETE FROM stores; DELETE FROM users")
-
-
-def chained(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that hang on it, whatever Python would print of them."""
-    seen: list[BaseException | None] = [None]
-    todo = [error]
-    while todo:
-        if (each := todo.pop()) not in seen:
-            seen.append(each)
-            yield each
-            todo += filter(None, [each.__cause__, each.__context__, getattr(each, "orig", None)])
-
-
-def shown(error: BaseException) -> str:
-    """Everything that a person, a log or a tracker of errors may see of an error."""
-    texts = ["".join(traceback.format_exception(error))]
-    for each in chained(error):
-        texts += [str(each), repr(each), repr(each.args), repr(vars(each))]
-    record = logging.LogRecord("x", 40, "x", 1, "m", None, (type(error), error, None))
-    return "\n".join([*texts, logging.Formatter().format(record)])
-
-
-@contextlib.contextmanager
-def refused[E: DatabaseError](kind: type[E]) -> Iterator[pytest.ExceptionInfo[E]]:
-    """Ours is raised, and nothing of the row or of the statement is near it."""
-    with pytest.raises(kind) as caught:
-        yield caught
-    assert type(caught.value) is kind
-    seen = shown(caught.value)
-    assert not re.search("canary|DETAIL|Failing row", seen), seen
 
 
 VIOLATIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -261,55 +227,6 @@ async def test_a_lock_that_another_transaction_holds(engine: AnyEngine, database
     assert caught.value.sqlstate == "55P03"
 
 
-def test_no_free_connection_is_ours(own: Settings) -> None:
-    """A pool that is used up says so in our words, for both drivers."""
-    engine = sync_engine(own, pool_size=1, max_overflow=0, pool_timeout=0.05)
-    with engine.connect(), refused(DatabaseUnavailableError) as caught:
-        engine.connect()
-    assert "no connection of the pool" in str(caught.value.reason)
-    engine.dispose()
-
-
-async def test_no_free_connection_is_ours_in_async_code(own: Settings) -> None:
-    """The same for asyncpg."""
-    engine = async_engine(own, pool_size=1, max_overflow=0, pool_timeout=0.05)
-    async with engine.connect():
-        with refused(DatabaseUnavailableError):
-            await engine.connect()
-    await engine.dispose()
-
-
-@pytest.mark.parametrize("change", [(r":[^:@]*@", ":canary@"), (r"@[^/]*/", "@canary.invalid/")])
-async def test_no_connection_is_ours(database: str, change: tuple[str, str]) -> None:
-    """A login that is refused and a host that is not there: no URL, no password."""
-    settings = Settings.load(database_url=re.sub(*change, database, count=1))
-    engines: list[AsyncEngine | Engine] = [async_engine(settings), sync_engine(settings)]
-    for engine in engines:
-        with refused(DatabaseUnavailableError) as caught:
-            await run(engine, "SELECT 1")
-        assert caught.value.reason in {
-            "the server refuses the user or the password",
-            "the host is not known",
-        }
-
-
-async def test_a_connection_that_the_server_ends(engine: AnyEngine, database: str) -> None:
-    """A backend that is terminated in a statement; the next transaction has a new one."""
-    asking = asyncio.create_task(
-        asyncio.to_thread(asyncio.run, run(engine, "SELECT pg_sleep(9)"))
-        if isinstance(engine, Engine)
-        else run(engine, "SELECT pg_sleep(9)")
-    )
-    end = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-              WHERE query = 'SELECT pg_sleep(9)' AND datname = current_database()"""
-    with psycopg.connect(database, autocommit=True) as other:
-        await until(lambda: other.execute(end).fetchone() == (1,))
-    with refused(DatabaseUnavailableError) as caught:
-        await asking
-    assert "the connection" in str(caught.value.reason)
-    assert await run(engine, "SELECT 1") == [(1,)]
-
-
 async def test_code_on_the_driver_itself_raises_ours(own: Settings, database: str) -> None:
     """Around asyncpg and psycopg, the context manager does what the engines do."""
     connection = await asyncpg.connect(database)
@@ -349,28 +266,3 @@ async def test_what_the_caller_was_handling_keeps_its_text(engine: AnyEngine) ->
             await run(engine, ADD_USER, id="u1", email="")
     assert str(handled) == "seven"
     assert caught.value.constraint == "ck_users_email_format"
-
-
-RAISE = "DO $$ BEGIN RAISE 'canary' USING ERRCODE = '{}'; END $$"
-
-
-async def test_a_limit_of_time_costs_one_connection_and_a_stopping_server_all(
-    own: Settings,
-) -> None:
-    """What one transaction did wrong says nothing of the pool; a server that stops does."""
-    engine = async_engine(own)
-    reading = engine.execution_options(postgresql_readonly=True)
-    ask = text("SELECT pg_backend_pid()")
-    for state, kind, stays in (
-        ("25P03", TimeLimitError, True),
-        ("57P01", DatabaseUnavailableError, False),
-    ):
-        async with reading.connect() as one, engine.connect() as two:
-            lost, other = await one.scalar(ask), await two.scalar(ask)
-            with refused(kind):
-                await one.execute(text(RAISE.format(state)))
-        async with engine.connect() as one, engine.connect() as two:
-            found = {await one.scalar(ask), await two.scalar(ask)}
-        assert lost not in found
-        assert (other in found) is stays
-    await engine.dispose()
