@@ -2,7 +2,8 @@
 
 The statement's entity is replaced by the scalars of its message; SQLAlchemy compiles and
 runs it, so that it is in the session's transaction, within its time limit, with its
-errors as ours; and the driver's records go to the encoder as they are.
+errors as ours; and the driver's records go to the encoder as they are. A kept statement
+goes to the driver itself where that is the same; see ``direct.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from asyncpg.pgproto.pgproto import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cartsnitch_common.convert.direct import Direct
 from cartsnitch_common.convert.projection import project
 from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM, PurchaseMapping
 from cartsnitch_common.convert.registry import mapping_of_row
@@ -44,11 +46,13 @@ class Reading:
         mapping: The mapping of its entity.
         statement: The SELECT of the message's scalars.
         with_items: Whether purchases carry their items.
+        direct: The same SELECT past SQLAlchemy's execution.
     """
 
     mapping: Mapping[Any, Any]
     statement: Select[Any]
     with_items: bool
+    direct: Direct
 
     @classmethod
     def of(cls, statement: Select[Any], *, with_items: bool) -> Reading:
@@ -73,16 +77,24 @@ class Reading:
             raise TypeError("only purchases have items")
         columns = project(entity, mapping.pairs)
         projected: Any = statement.with_only_columns(*columns, maintain_column_froms=True)
-        return cls(mapping=mapping, statement=projected, with_items=with_items)
+        return cls(
+            mapping=mapping,
+            statement=projected,
+            with_items=with_items,
+            direct=Direct(projected, mapping.row),
+        )
 
     async def all(
         self, session: AsyncSession | AsyncConnection, parameters: Parameters = None
     ) -> list[Any]:
         """Every message."""
-        # A session is entered once for all: each time costs as much as a short query.
+        records: Sequence[Any] | None
         with database_errors():
             if isinstance(session, AsyncSession):
-                records = await session.run_sync(self._fetch_all, parameters)
+                records = await self.direct.fetch(session, parameters)
+                if records is None:
+                    # Entered once for all: each time costs as much as a short query.
+                    records = await session.run_sync(self._fetch_all, parameters)
             else:
                 records = await session.run_sync(_fetch_all, self.statement, parameters)
         return await self._messages(session, records)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, ExceptionContext, QueuePool, event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -94,7 +95,8 @@ def raise_ours(engine: Engine) -> None:
 def leave_lost_servers(engine: Engine) -> None:
     """Give up the pool's connections when a server stops, or is no longer the primary.
 
-    After a failover the pool holds connections to a server that still answers a ping.
+    After a failover the pool holds connections to a server that still answers a ping. And
+    after a migration that changed a type, it holds connections that prepared statements before.
     """
 
     @event.listens_for(engine, "handle_error")
@@ -102,7 +104,8 @@ def leave_lost_servers(engine: Engine) -> None:
         state = sqlstate_of(context.original_exception)
         if state == _ONLY_READS and _only_reads(context.connection):
             return  # as the session wanted it
-        if is_lost(state) or isinstance(context.original_exception, ConnectionError | TimeoutError):
+        gone = (ConnectionError, TimeoutError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
+        if is_lost(state) or isinstance(context.original_exception, gone):
             context.is_disconnect = True
             # A limit of time ends one connection and says nothing of the others.
             context.invalidate_pool_on_disconnect = state not in _ENDED_BY_LIMIT

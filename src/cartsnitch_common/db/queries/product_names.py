@@ -139,7 +139,7 @@ def _parameters(text: str, *, min_score: decimal.Decimal, limit: int) -> dict[st
         raise InvalidFieldError("text", f"is longer than {_LONGEST} characters")
     if "\x00" in text:
         raise InvalidFieldError("text", "holds a NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidFieldError("text", "holds half of a character")
     if not min_score.is_finite() or not 0 <= min_score <= 1 or min_score % _STEP:
         raise InvalidFieldError("min_score", "must be from 0 to 1, with at most 4 decimal places")

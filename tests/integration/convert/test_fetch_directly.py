@@ -1,0 +1,423 @@
+"""A kept statement goes past SQLAlchemy's execution, and nobody can tell but by the time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import (
+    Float,
+    Integer,
+    MetaData,
+    Text,
+    bindparam,
+    cast,
+    event,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError, StatementError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import aliased
+
+from cartsnitch.pricing.v1 import PriceObservation
+from cartsnitch_common.convert import fetch_messages
+from cartsnitch_common.db import models
+from cartsnitch_common.db.engine import async_engine
+from cartsnitch_common.errors import (
+    ConstraintViolationError,
+    DatabaseUnavailableError,
+    DataRefusedError,
+    ReadOnlyError,
+    TimeLimitError,
+    TransactionAbortedError,
+)
+from tests.integration.convert.conftest import Filled
+from tests.integration.convert.test_fetch import statements
+from tests.integration.engine.either import states, until
+
+pytestmark = pytest.mark.xdist_group("filled")  # one filled database for all of them
+
+Store = models.Store
+
+CANARY = "canary@example.com"
+LISTENED = ("before_execute", "after_execute", "before_cursor_execute", "after_cursor_execute")
+
+
+@pytest.fixture
+def directly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that went to the driver itself; SQLAlchemy prepares its own."""
+    seen: list[str] = []
+    fetch = asyncpg.Connection.fetch
+
+    async def noted(self: Any, query: str, *args: Any, **options: Any) -> Any:
+        seen.append(query)
+        return await fetch(self, query, *args, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "fetch", noted)
+    return seen
+
+
+@pytest.fixture
+async def engine(filled: Filled) -> AsyncIterator[AsyncEngine]:
+    made = async_engine(filled.settings, pool_size=2)
+    yield made
+    await made.dispose()
+
+
+@pytest.fixture(params=["executed", "directly"])
+async def either(
+    request: pytest.FixtureRequest, engine: AsyncEngine, directly: list[str]
+) -> AsyncIterator[AsyncEngine]:
+    """An engine whose kept statements go either way; whoever listens chooses SQLAlchemy's."""
+    if request.param == "executed":
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: None)
+    yield engine
+    assert bool(directly) is (request.param == "directly"), "the other way was taken"
+
+
+@pytest.fixture
+async def session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """A session in a transaction that has begun, whose work is never kept."""
+    async with begun(engine) as session:
+        yield session
+
+
+@asynccontextmanager
+async def begun(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        await session.execute(text("SELECT 1"))
+        yield session
+
+
+def stores() -> Any:
+    """A statement that nobody has run yet."""
+    return select(Store).where(Store.slug == bindparam("slug", "meijer")).order_by(Store.id)
+
+
+async def kept(session: AsyncSession, statement: Any = None, parameters: Any = None) -> Any:
+    """A statement that has run once, as SQLAlchemy ran it."""
+    statement = stores() if statement is None else statement
+    await fetch_messages(session, statement, parameters)
+    return statement
+
+
+@pytest.mark.parametrize("name", statements())
+async def test_the_messages_are_the_same(
+    name: str, session: AsyncSession, directly: list[str]
+) -> None:
+    """Whatever the statement: the second time it is the driver's, with the same messages."""
+    statement = statements()[name]
+    first = await fetch_messages(session, statement)
+    assert not directly
+    second = await fetch_messages(session, statement)
+    assert len(directly) == 1
+    key = PriceObservation.SerializeToString
+    assert sorted(second, key=key) == sorted(first, key=key)
+
+
+async def test_values_are_made_ready_as_sqlalchemy_does(
+    session: AsyncSession, directly: list[str]
+) -> None:
+    """Text, an id, a date, an instant, an enum, numbers and JSON, given or the statement's own."""
+    products, prices = models.NormalizedProduct, models.PriceHistory
+    for column in (
+        products.canonical_name,
+        products.upc_variants,
+        prices.id,
+        prices.observed_date,
+        Store.created_at,
+        prices.regular_price,
+        prices.source,
+    ):
+        model = column.class_
+        row = await session.scalar(select(model).order_by(model.id).limit(1))
+        value = getattr(row, column.key)
+        given = select(model).where(column == bindparam("value", type_=column.type))
+        for statement, values in (
+            (select(model).where(column == value), None),
+            (given, {"value": value}),
+        ):
+            await kept(session, statement, values)
+            before = len(directly)
+            found: list[Any] = await fetch_messages(session, statement, values)
+            assert str(row.id) in {one.id for one in found}
+            assert len(directly) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        *((place, name) for place in ("engine", "connection") for name in LISTENED),
+        ("engine", "do_execute"),
+    ],
+)
+async def test_who_listens_misses_nothing(
+    place: str, name: str, engine: AsyncEngine, session: AsyncSession, directly: list[str]
+) -> None:
+    """A tracer that listens to an engine or a connection, also from later on, hears every one."""
+    statement = await kept(session)
+    target = (
+        engine.sync_engine if place == "engine" else (await session.connection()).sync_connection
+    )
+    seen: list[Any] = []
+    event.listen(target, name, lambda *args: seen.append(args))
+    assert len(await fetch_messages(session, statement)) == 1
+    assert len(seen) == 1
+    assert not directly
+
+
+async def test_a_log_of_statements_misses_nothing(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture, directly: list[str]
+) -> None:
+    """Where SQLAlchemy logs what it executes, it executes everything."""
+    with caplog.at_level(logging.INFO, "sqlalchemy.engine"):
+        async with begun(engine) as session:
+            statement = await kept(session)
+            caplog.clear()
+            await fetch_messages(session, statement)
+    assert "stores" in caplog.text
+    assert not directly
+
+
+async def test_what_is_not_flushed_yet_is_seen(session: AsyncSession, directly: list[str]) -> None:
+    """A flush comes before, as before every query of the session, and not without autoflush."""
+    products = models.NormalizedProduct
+    statement = await kept(session, select(products).where(products.brand == "Unheard Of"))
+    row = products(canonical_name="Bread", brand="Unheard Of")
+    session.add(row)
+    with session.no_autoflush:
+        assert await fetch_messages(session, statement) == []
+    assert len(directly) == 1
+    assert [one.canonical_name for one in await fetch_messages(session, statement)] == ["Bread"]
+    row.canonical_name = "Fresh Bread"
+    (found,) = await fetch_messages(session, statement)
+    assert found.canonical_name == "Fresh Bread"
+    await session.delete(row)
+    assert await fetch_messages(session, statement) == []
+    assert len(directly) == 1
+    assert await fetch_messages(session, statement) == []
+    assert len(directly) == 2
+
+
+async def test_a_transaction_is_begun_by_sqlalchemy(
+    engine: AsyncEngine, directly: list[str]
+) -> None:
+    """A session's first statement begins its transaction, and with it the limit of time."""
+    limit = text("SELECT current_setting('statement_timeout')")
+    async with AsyncSession(engine) as session:
+        statement = await kept(session)
+        await fetch_messages(session, statement)
+        assert len(directly) == 1
+        await session.rollback()
+        await fetch_messages(session, statement)
+        assert len(directly) == 1
+        await fetch_messages(session, statement)
+        assert len(directly) == 2
+        assert await session.scalar(limit) != "0"
+
+
+async def test_doubtful_statements_are_left_to_sqlalchemy(
+    engine: AsyncEngine, session: AsyncSession, directly: list[str]
+) -> None:
+    """Lists of unknown length, values that are asked for, options, savepoints, connections."""
+    slugs = select(Store).where(Store.slug.in_(bindparam("slugs", expanding=True)))
+    asked = iter(["meijer", "kroger", "target"])
+    callable_ = select(Store).where(
+        Store.slug == bindparam("slug", callable_=lambda: next(asked), type_=Text)
+    )
+    literal = select(Store).where(Store.slug == bindparam("slug", "meijer", literal_execute=True))
+    optioned = stores().execution_options(mine=1)
+    for statement, values in (
+        (slugs, {"slugs": ["meijer"]}),
+        (slugs, {"slugs": ["meijer", "kroger"]}),
+        (callable_, None),
+        (literal, None),
+        (optioned, None),
+    ):
+        assert await fetch_messages(session, statement, values)
+        assert len(await fetch_messages(session, statement, values)) == len(
+            (values or {}).get("slugs", "1")
+        )
+    statement = await kept(session)
+    async with session.begin_nested():
+        assert await fetch_messages(session, statement)
+    connection = await session.connection()
+    assert await fetch_messages(connection, statement)
+    await session.rollback()
+    renamed = engine.execution_options(schema_translate_map={None: "elsewhere"})
+    async with begun(renamed) as other:
+        with pytest.raises(DBAPIError, match="elsewhere"):
+            await fetch_messages(other, statement)
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with begun(alone) as other:
+        assert await fetch_messages(other, statement)
+    assert not directly
+
+
+async def test_a_value_that_is_missing_or_unfit_is_refused_as_ever(either: AsyncEngine) -> None:
+    """The error is the same whichever way the statement goes."""
+    slug = select(Store).where(Store.slug == bindparam("slug"))
+    async with begun(either) as session:
+        await kept(session, slug, {"slug": "meijer"})
+        assert await fetch_messages(session, slug, {"slug": "meijer", "unknown": 1})
+        with pytest.raises(StatementError, match="required for bind parameter 'slug'"):
+            await fetch_messages(session, slug)
+        with pytest.raises(DataRefusedError):
+            await fetch_messages(session, slug, {"slug": 5})
+        # The driver refused it before the server saw it: the transaction goes on.
+        assert await fetch_messages(session, slug, {"slug": "meijer"})
+
+
+async def test_what_the_server_refuses_shows_no_value(either: AsyncEngine) -> None:
+    """The error is ours, listeners hear of the driver's, and no cause quotes the value."""
+    number = select(Store).where(cast(bindparam("text", type_=Text), Integer) == 1)
+    heard: list[Any] = []
+    event.listen(either.sync_engine, "handle_error", heard.append)
+    async with begun(either) as session:
+        await kept(session, number, {"text": "1"})
+        with pytest.raises(DataRefusedError) as caught:
+            await fetch_messages(session, number, {"text": CANARY})
+        with pytest.raises(DBAPIError, match="transaction is aborted"):
+            await fetch_messages(session, number, {"text": "1"})
+        await session.rollback()
+        await kept(session, number, {"text": "1"})
+    assert caught.value.sqlstate == "22P02"
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+    assert [type(each.sqlalchemy_exception).__name__ for each in heard] == ["DBAPIError"] * 2
+    assert not any(each.is_disconnect for each in heard)
+
+
+async def test_a_time_limit_is_ours_and_the_session_goes_on(either: AsyncEngine) -> None:
+    """What the server stops is a TimeLimitError, and the connection is kept."""
+    slow = (
+        select(Store).where(func.pg_sleep(bindparam("seconds", type_=Float)).is_not(None)).limit(1)
+    )
+    async with begun(either) as session:
+        await kept(session, slow, {"seconds": 0})
+        await session.execute(text("SET LOCAL statement_timeout = 100"))
+        with pytest.raises(TimeLimitError):
+            await fetch_messages(session, slow, {"seconds": 2})
+        assert not (await session.connection()).invalidated
+        await session.rollback()
+        assert len(await fetch_messages(session, slow, {"seconds": 0})) == 1
+
+
+async def test_a_lost_connection_is_given_up(either: AsyncEngine) -> None:
+    """The error says so, the pool forgets the connection, and the next transaction has another."""
+    async with begun(either) as session, begun(either) as other:
+        statement = await kept(session)
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+        await other.execute(text("SELECT pg_terminate_backend(:pid, 2000)"), {"pid": pid})
+        await other.rollback()
+        with pytest.raises(DatabaseUnavailableError):
+            await fetch_messages(session, statement)
+        assert (await session.connection()).invalidated
+        await session.rollback()
+        await kept(session)
+        assert len(await fetch_messages(session, statement)) == 1
+        assert await session.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
+async def test_a_cancelled_task_leaves_no_connection_behind(
+    filled: Filled, either: AsyncEngine
+) -> None:
+    """Its connection is given up, as SQLAlchemy gives up every one in the midst of an answer."""
+    slow = (
+        select(Store).where(func.pg_sleep(bindparam("seconds", type_=Float)).is_not(None)).limit(1)
+    )
+    url = filled.settings.require_database_url()
+    for pause in (0.0, 0.001, 0.05):
+        async with begun(either) as session:
+            await kept(session, slow, {"seconds": 0})
+            task = asyncio.create_task(fetch_messages(session, slow, {"seconds": 20}))
+            await asyncio.sleep(pause)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert pause == 0.0 or (await session.connection()).invalidated
+            await session.rollback()
+            assert len(await fetch_messages(session, slow, {"seconds": 0})) == 1
+    assert either.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await until(lambda: "active" not in states(url))
+
+
+async def test_tasks_on_one_session_take_turns(either: AsyncEngine) -> None:
+    """SQLAlchemy's own lock is held, so that nobody meets a connection that is busy."""
+    async with begun(either) as session:
+        statement = await kept(session)
+        found = await asyncio.gather(
+            *(fetch_messages(session, statement) for _ in range(5)),
+            session.scalar(text("SELECT 1")),
+            *(fetch_messages(session, statement) for _ in range(5)),
+        )
+    assert found[5] == 1
+    assert all(each == found[0] for place, each in enumerate(found) if place != 5)
+
+
+async def test_a_session_that_only_reads_is_read_directly(either: AsyncEngine) -> None:
+    """Also on a replica; and what writes is refused in the same words."""
+    reading = either.execution_options(postgresql_readonly=True)
+    noted = select(Store).where(func.nextval(bindparam("name", type_=Text)).is_not(None)).limit(1)
+    async with begun(either) as session:
+        await session.execute(text("CREATE SEQUENCE IF NOT EXISTS numbers"))
+        await kept(session, noted, {"name": "numbers"})
+        await session.commit()
+    async with begun(reading) as session:
+        with pytest.raises(ReadOnlyError):
+            await fetch_messages(session, noted, {"name": "numbers"})
+        await session.rollback()
+    async with begun(either) as session:
+        await session.execute(text("DROP SEQUENCE numbers"))
+        await session.commit()
+
+
+async def test_a_session_that_may_not_be_used_refuses(either: AsyncEngine) -> None:
+    """After a flush that failed, and in a block whose transaction has ended."""
+    async with begun(either) as session:
+        statement = await kept(session)
+        await fetch_messages(session, statement)
+        session.add(Store(name="Meijer", slug="meijer"))
+        with pytest.raises(ConstraintViolationError):
+            await session.flush()
+        with pytest.raises(PendingRollbackError):
+            await fetch_messages(session, statement)
+        await session.rollback()
+        await kept(session)
+        async with session.begin_nested() as savepoint:
+            await savepoint.rollback()
+            with pytest.raises(InvalidRequestError, match="closed transaction"):
+                await fetch_messages(session, statement)
+
+
+async def test_a_type_that_a_migration_changes_is_one_error(
+    filled: Filled, either: AsyncEngine
+) -> None:
+    """It is worth another try, and no other connection of the pool meets it again."""
+    kinds = models.Base.metadata.tables["stores"].to_metadata(MetaData(), name="kinds")
+    statement = select(aliased(Store, kinds, adapt_on_names=True))
+    driver = await asyncpg.connect(filled.settings.require_database_url())
+    await driver.execute("CREATE TABLE kinds AS SELECT * FROM stores")
+    try:
+        async with begun(either) as session, begun(either) as other:
+            for each in (session, other):
+                await kept(each, statement)
+                assert len(await fetch_messages(each, statement)) == 3
+                await each.rollback()
+        await driver.execute("ALTER TABLE kinds ALTER COLUMN name TYPE text")
+        async with begun(either) as session:
+            with pytest.raises(TransactionAbortedError):
+                await fetch_messages(session, statement)
+        async with begun(either) as session, begun(either) as other:
+            for each in (session, other):
+                assert len(await fetch_messages(each, statement)) == 3
+    finally:
+        await driver.execute("DROP TABLE kinds")
+        await driver.close()
