@@ -29,9 +29,8 @@ from cartsnitch_common.events.replay_log import SqlEventLog
 from cartsnitch_common.values.ids import new_uuid
 from tests.event_payloads import prices
 from tests.integration.events import test_cli
-from tests.integration.redis import permissions
 from tests.integration.redis.behaviour import connected
-from tests.redis_servers import RedisNode, one_server
+from tests.integration.redis.permissions import Guarded, guarded_server
 from tests.security.conftest import Cluster, with_user
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
@@ -41,29 +40,18 @@ TYPE = "cartsnitch.prices.updated"
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[RedisNode]:
-    with one_server() as node:
-        yield node
-
-
-@pytest.fixture(scope="module")
-def passwords(node: RedisNode) -> dict[str, str]:
-    return permissions.set_up(node)
+def guarded() -> Iterator[Guarded]:
+    with guarded_server() as guarded:
+        yield guarded
 
 
 @pytest.fixture
-def redis_as(node: RedisNode, passwords: dict[str, str]) -> Callable[[str], str]:
-    """The URL of Redis for a user with the generated rights."""
-    return lambda user: f"redis://{user}:{passwords[user]}@{node.address}/0"
-
-
-@pytest.fixture
-def command(granted: str, redis_as: Callable[[str], str]) -> Callable[..., Any]:
+def command(granted: str, guarded: Guarded) -> Callable[..., Any]:
     """`cartsnitch events ... --json` as the relay's role and a user of Redis: what it says."""
     login = with_user(granted, f"login_{role_of(Program.RELAY)}")
 
     async def command(user: str, *arguments: str) -> Any:
-        urls = {"database_url": login, "redis_url": redis_as(user)}
+        urls = {"database_url": login, "redis_url": guarded.url(user)}
         async with test_cli.command(*arguments, "--json", **urls) as process:
             out, errors = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, errors
@@ -92,13 +80,13 @@ async def sessions_of(cluster: Cluster, granted: str) -> AsyncIterator[Callable[
 
 
 @pytest.fixture
-async def relayed(granted: str, redis_as: Callable[[str], str], sessions_of: Any) -> int:
+async def relayed(granted: str, guarded: Guarded, sessions_of: Any) -> int:
     """Two events that were relayed, by a relay with its own rights; how many."""
     async with sessions_of(Service.STICKERSHOCK).begin() as session:
         for key in "ab":
             await enqueue(session, prices(), service=Service.STICKERSHOCK, key=key)
     login = with_user(granted, f"login_{role_of(Program.RELAY)}")
-    settings = Settings.load(database_url=login, redis_url=redis_as("relay"))
+    settings = Settings.load(database_url=login, redis_url=guarded.url("relay"))
     return await Relay(settings).run_once()
 
 
@@ -117,14 +105,14 @@ async def replayed(redis_url: str, sessions: Any) -> list[str]:
 
 
 async def test_a_login_with_both_roles_replays_by_itself(
-    relayed: int, redis_as: Callable[[str], str], sessions_of: Any
+    relayed: int, guarded: Guarded, sessions_of: Any
 ) -> None:
     """A service's own role is not enough to read the log; ``cartsnitch_replay`` is, beside it."""
     assert relayed == 2
     with pytest.raises(AccessDeniedError):
-        await replayed(redis_as(GROUP), sessions_of(Service.CLIPARTIST))
+        await replayed(guarded.url(GROUP), sessions_of(Service.CLIPARTIST))
     both = sessions_of(Service.CLIPARTIST, Program.REPLAY)
-    assert await replayed(redis_as(GROUP), both) == ["a", "b"]
+    assert await replayed(guarded.url(GROUP), both) == ["a", "b"]
 
 
 @pytest.mark.usefixtures("relayed")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from cartsnitch_common.events import acl
-from tests.redis_servers import RedisNode
+from tests.redis_servers import RedisNode, one_server
 
 SERVICES = ("api", "receiptwitness", "stickershock", "shrinkray", "clipartist")
 USERS = (*SERVICES, "relay", "operator")
@@ -139,23 +141,48 @@ def cells() -> Iterator[tuple[str, list[str], bool]]:
                 yield user, words, user in may
 
 
-def set_up(node: RedisNode) -> dict[str, str]:
-    """Give a server the generated users, and streams to work on; returns the passwords."""
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A server with the generated users.
+
+    Attributes:
+        node: The server.
+        passwords: Each user's. Secrets.
+    """
+
+    node: RedisNode
+    passwords: dict[str, str]
+
+    def url(self, user: str) -> str:
+        """The URL of Redis for a user with the generated rights. A secret."""
+        return f"redis://{user}:{self.passwords[user]}@{self.node.address}/0"
+
+
+@contextmanager
+def guarded_server() -> Iterator[Guarded]:
+    """A server with the generated users, each with a password, and streams for them."""
     passwords = {user: secrets.token_hex(16) for user in USERS}
+    with one_server() as node:
+        add_users(node, passwords)
+        with node.admin() as admin:
+            for channel in CHANNELS:
+                admin.xadd(f"{{{channel}}}:stream", {"e": "x"})
+                admin.xgroup_create(f"{{{channel}}}:stream", "g", id=0)
+        yield Guarded(node, passwords)
+
+
+def add_users(node: RedisNode, passwords: Mapping[str, str]) -> None:
+    """Give a server the generated users; who has no password cannot log in."""
     with node.admin() as admin:
         for line in acl.acl_commands(acl.redis_users(passwords)).splitlines():
             assert admin.execute_command(*line.split()) == "OK"
-        for channel in CHANNELS:
-            admin.xadd(f"{{{channel}}}:stream", {"e": "x"})
-            admin.xgroup_create(f"{{{channel}}}:stream", "g", id=0)
-    return passwords
 
 
-def mistakes(node: RedisNode, passwords: dict[str, str]) -> tuple[int, list[str]]:
+def mistakes(guarded: Guarded) -> tuple[int, list[str]]:
     """Try every cell on a connection of its own; returns how many, and which are wrong."""
     count, wrong = 0, []
     for user, words, allowed in cells():
-        reply = answer(node.port, ("AUTH", user, passwords[user]), words)
+        reply = answer(guarded.node.port, ("AUTH", user, guarded.passwords[user]), words)
         count += 1
         if allowed is reply.startswith("-NOPERM"):
             wrong.append(f"{user}: {' '.join(words)}: {reply}")

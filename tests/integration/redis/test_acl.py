@@ -27,7 +27,8 @@ from tests.integration.events import consuming, relaying
 from tests.integration.redis import permissions
 from tests.integration.redis.behaviour import connected, until_effects
 from tests.integration.redis.conftest import QUICK
-from tests.redis_servers import RedisNode, one_server
+from tests.integration.redis.permissions import Guarded, guarded_server
+from tests.redis_servers import one_server
 
 pytestmark = [pytest.mark.xdist_group("redis-acl"), pytest.mark.servers]
 
@@ -35,23 +36,14 @@ PASSWORD = "a-password-that-nobody-guesses"
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[RedisNode]:
-    with one_server() as node:
-        yield node
+def guarded() -> Iterator[Guarded]:
+    with guarded_server() as guarded:
+        yield guarded
 
 
-@pytest.fixture(scope="module")
-def passwords(node: RedisNode) -> dict[str, str]:
-    return permissions.set_up(node)
-
-
-def login(node: RedisNode, user: str, password: str) -> Settings:
-    return Settings.load(redis_url=f"redis://{user}:{password}@{node.address}/0", **QUICK)
-
-
-def test_every_cell_is_as_written(node: RedisNode, passwords: dict[str, str]) -> None:
+def test_every_cell_is_as_written(guarded: Guarded) -> None:
     """Each user gives each command on each channel: done or NOPERM, as the page says."""
-    count, wrong = permissions.mistakes(node, passwords)
+    count, wrong = permissions.mistakes(guarded)
     assert wrong == []
     assert count > 600
 
@@ -59,12 +51,12 @@ def test_every_cell_is_as_written(node: RedisNode, passwords: dict[str, str]) ->
 @pytest.mark.parametrize("event_type", sorted(all_payloads()))
 @pytest.mark.parametrize("service", permissions.SERVICES)
 async def test_only_its_publishers_publish_an_event(
-    node: RedisNode, passwords: dict[str, str], service: str, event_type: str
+    guarded: Guarded, service: str, event_type: str
 ) -> None:
     """Who is no publisher is refused in our code, and by Redis when it lies about its name."""
     payload = all_payloads()[event_type]
     allowed = permissions.publishers()[event_type]
-    settings = login(node, service, passwords[service])
+    settings = Settings.load(redis_url=guarded.url(service), **QUICK)
     async with connected(settings) as redis:
         plain: Any = sync_redis(settings)
         if service in allowed:
@@ -83,11 +75,12 @@ async def test_only_its_publishers_publish_an_event(
         plain.close()
 
 
-async def test_a_subscription_needs_the_right(node: RedisNode, passwords: dict[str, str]) -> None:
+async def test_a_subscription_needs_the_right(guarded: Guarded) -> None:
     """A service that does not subscribe to a channel is told so when it tries."""
     payload = type(prices())
     for service in permissions.SERVICES:
-        async with connected(login(node, service, passwords[service])) as redis:
+        settings = Settings.load(redis_url=guarded.url(service), **QUICK)
+        async with connected(settings) as redis:
             if service in permissions.READERS["cartsnitch.prices.updated"]:
                 async with subscribe(redis, payload):
                     pass
@@ -124,9 +117,7 @@ async def test_the_bus_works_with_these_rights(form: str, cartsnitch_database: s
         nodes = place.nodes if isinstance(place, redis_groups.Cluster) else [place]
         given = {"relay": PASSWORD, "stickershock": PASSWORD}
         for node in nodes:
-            with node.admin() as admin:
-                for line in acl.acl_commands(acl.redis_users(given)).splitlines():
-                    admin.execute_command(*line.split())
+            permissions.add_users(node, given)
         as_user = {}
         for user in given:
             url = re.sub("//.*@", f"//{user}:{PASSWORD}@", place.url)
