@@ -12,7 +12,7 @@ from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
 PURCHASE_ITEM: Final = Mapping(row=models.PurchaseItem, message=PurchaseItem)
 
@@ -41,9 +41,15 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
             return "".join([self.write_row(row.__dict__), *parts]).encode(WIRE)
         except DECLINED:
             pass  # and is no context of the slow way's error: it may print a value
-        return self.with_items(super().encode_row(row), map(PURCHASE_ITEM.encode_row, items))
+        purchase, encoded = super().encode_row(row), []
+        for index, item in enumerate(items):
+            try:
+                encoded.append(PURCHASE_ITEM.encode_row(item))
+            except UnmappableValueError as error:
+                raise _at_place(index, error) from None
+        return self.with_items(purchase, encoded)
 
-    def with_items(self, purchase: bytes, items: Iterable[bytes]) -> bytes:
+    def with_items(self, purchase: bytes, items: Sequence[bytes]) -> bytes:
         """The bytes of a purchase and of its items as those of one message."""
         return b"".join([purchase, *(_prefix(len(item)) + item for item in items)])
 
@@ -81,13 +87,17 @@ def _of_items[T](convert: Callable[[PurchaseItem], T], purchase: Purchase) -> li
         try:
             found.append(convert(item))
         except UnmappableValueError as error:
-            raise UnmappableValueError(f"items[{index}].{error.field}", error.reason) from None
+            raise _at_place(index, error) from None
         except InvalidFieldError:
             check(purchase)  # raises: it has the item's place, and how many more rules are broken
             raise
         if item.purchase_id != purchase.id:
             raise UnmappableValueError(f"items[{index}].purchase_id", "names another purchase")
     return found
+
+
+def _at_place(index: int, error: UnmappableValueError) -> UnmappableValueError:
+    return UnmappableValueError(f"items[{index}].{error.field}", error.reason)
 
 
 PURCHASE: Final = PurchaseMapping(

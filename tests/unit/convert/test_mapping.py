@@ -14,7 +14,7 @@ from sqlalchemy import inspect
 from cartsnitch.pricing.v1 import PriceObservation
 from cartsnitch.purchase.v1 import Purchase, PurchaseItem
 from cartsnitch.type.v1 import Money
-from cartsnitch_common.convert import MAPPINGS, from_message, to_message
+from cartsnitch_common.convert import MAPPINGS, from_message, to_bytes, to_message
 from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
 from tests.strategies import any_parents, values_of
@@ -237,16 +237,7 @@ def test_nan_has_no_message() -> None:
 
 def test_a_purchase_carries_its_items_where_they_are_loaded() -> None:
     """Items follow their purchase both ways; each must name it."""
-    purchase = Purchase(
-        id="01990000-0000-7000-8000-000000000002",
-        user_id="u",
-        store_id="01990000-0000-7000-8000-000000000003",
-        receipt_id="r-1",
-        purchase_date={"year": 2026, "month": 3, "day": 10},
-        total=Money(currency_code="USD", units=1),
-        ingest_time={"seconds": 1},
-        items=[_item(), _item(id="01990000-0000-7000-8000-000000000009")],
-    )
+    purchase = _purchase(_item(), _item(id="01990000-0000-7000-8000-000000000009"))
     row = from_message(purchase)
     assert [item.product_name_raw for item in row.items] == ["BANANAS", "BANANAS"]
     # Numbers come back in their shortest form, so the second pass is the fixed point.
@@ -258,7 +249,24 @@ def test_a_purchase_carries_its_items_where_they_are_loaded() -> None:
 
 def test_a_broken_item_is_named_by_its_place() -> None:
     """An error in the tenth line says so."""
-    purchase = Purchase(
+    purchase = _purchase(_item(), _item(quantity={"value": "1.23456"}))
+    with pytest.raises(InvalidFieldError) as caught:
+        from_message(purchase)
+    assert caught.value.field == "items[1].quantity"
+
+
+def test_a_broken_item_of_a_row_is_named_by_its_place() -> None:
+    """The path is that of the message, in this direction too."""
+    row = from_message(_purchase(_item(), _item()))
+    row.items[1].unit_price = 3.49  # type: ignore[assignment]
+    for convert in (to_message, to_bytes):
+        with pytest.raises(UnmappableValueError) as caught:
+            convert(row)
+        assert caught.value.field == "items[1].unit_price"
+
+
+def _purchase(*items: PurchaseItem) -> Purchase:
+    return Purchase(
         id="01990000-0000-7000-8000-000000000002",
         user_id="u",
         store_id="01990000-0000-7000-8000-000000000003",
@@ -266,8 +274,5 @@ def test_a_broken_item_is_named_by_its_place() -> None:
         purchase_date={"year": 2026, "month": 3, "day": 10},
         total=Money(currency_code="USD", units=1),
         ingest_time={"seconds": 1},
-        items=[_item(), _item(quantity={"value": "1.23456"})],
+        items=items,
     )
-    with pytest.raises(InvalidFieldError) as caught:
-        from_message(purchase)
-    assert caught.value.field == "items[1].quantity"
