@@ -24,11 +24,12 @@ ITEM = (
     " sale_price, coupon_discount, loyalty_discount, category_raw, normalized_product_id"
 )
 PRICE = (
-    "id, normalized_product_id, store_id, observed_date, regular_price, sale_price, loyalty_price,"
-    " coupon_price, source, purchase_item_id"
+    "id, normalized_product_id, regular_price, sale_price, loyalty_price, coupon_price,"
+    " purchase_item_id"
 )
 
-# The rows of a table are told by JSON, in which ids, dates and numbers are exact.
+# The rows of a table are told by JSON, in which ids, dates and numbers are exact. A price has
+# the store and the day of its purchase.
 # The plans may not depend on the values: to plan takes longer than to run.
 RECORD = f"""
 CREATE FUNCTION public.record_purchase(
@@ -78,7 +79,8 @@ BEGIN
     SELECT *
     FROM json_populate_recordset(CAST(NULL AS public.price_history), prices) WITH ORDINALITY
   ), written AS (
-    INSERT INTO public.price_history ({PRICE}) SELECT {PRICE} FROM given
+    INSERT INTO public.price_history (store_id, observed_date, source, {PRICE})
+      SELECT made.store_id, made.purchase_date, 'receipt', {PRICE} FROM given
   )
   SELECT array_agg(b.regular_price ORDER BY g.ordinality),
       array_agg(b.observed_date ORDER BY g.ordinality)
@@ -87,8 +89,8 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT old.regular_price, old.observed_date
       FROM public.price_history AS old
-      WHERE old.normalized_product_id = g.normalized_product_id AND old.store_id = g.store_id
-        AND old.observed_date < g.observed_date
+      WHERE old.normalized_product_id = g.normalized_product_id AND old.store_id = made.store_id
+        AND old.observed_date < made.purchase_date
       ORDER BY old.observed_date DESC, old.id DESC
       LIMIT 1
     ) AS b ON true;

@@ -11,7 +11,6 @@ from cartsnitch.event.v1 import (
     IngestedReceipt,
     MatchMethod,
     PricesUpdated,
-    ProductMatch,
     ProductsNormalized,
     ReceiptsIngested,
 )
@@ -68,13 +67,11 @@ def events_of(
         user_id=purchase.user_id, store_id=purchase.store_id, store=store, receipts=[receipt]
     )
     events: list[tuple[Message, str]] = [(ingested, purchase.user_id)]
-    found = [
-        _match(purchase, item, matches.get(index) or _by_print(item))
-        for index, item in enumerate(purchase.items)
-        if item.HasField("normalized_product_id")
-    ]
-    if found:
-        normalized = ProductsNormalized(store_id=purchase.store_id, store=store, matches=found)
+    normalized = ProductsNormalized(store_id=purchase.store_id, store=store)
+    for index, item in enumerate(purchase.items):
+        if item.HasField("normalized_product_id"):
+            _add_match(normalized, purchase, item, matches.get(index) or _by_print(item))
+    if normalized.matches:
         events.append((normalized, purchase.store_id))
     if observations:
         updated = PricesUpdated(store_id=purchase.store_id, store=store, observations=observations)
@@ -82,9 +79,11 @@ def events_of(
     return events
 
 
-def _match(purchase: Purchase, item: PurchaseItem, how: Match) -> ProductMatch:
+def _add_match(
+    event: ProductsNormalized, purchase: Purchase, item: PurchaseItem, how: Match
+) -> None:
     size, unit = find_size(item.product_name_raw) or (None, None)
-    return ProductMatch(
+    event.matches.add(
         purchase_item_id=item.id,
         normalized_product_id=item.normalized_product_id,
         method=how.method,

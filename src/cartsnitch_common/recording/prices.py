@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncpg.pgproto.pgproto import UUID
 
-from cartsnitch.pricing.v1 import PriceObservation
-from cartsnitch.pricing.v1 import PriceSource as SourceNumber
-from cartsnitch_common.constants import PriceSource
+from cartsnitch.pricing.v1 import PriceObservation, PriceSource
 from cartsnitch_common.contract.scalars import to_money
 
 if TYPE_CHECKING:
@@ -55,19 +53,16 @@ def shows_price(item: Row) -> bool:
     return item["normalized_product_id"] is not None and item["quantity"] > 0
 
 
-def price_of(price_id: str, purchase: Row, item: Row) -> dict[str, Any]:
-    """The row of ``price_history`` that a line shows, by the rows of purchase and line."""
+def price_of(price_id: str, item: Row) -> dict[str, Any]:
+    """The row of ``price_history`` that the row of a line shows; the rest is its purchase's."""
     regular = item["regular_price"]
     return {
         "id": UUID(price_id),
         "normalized_product_id": item["normalized_product_id"],
-        "store_id": purchase["store_id"],
-        "observed_date": purchase["purchase_date"],
         "regular_price": item["unit_price"] if regular is None else regular,
         "sale_price": item["sale_price"],
         "loyalty_price": _discounted(item, item["loyalty_discount"]),
         "coupon_price": _discounted(item, item["coupon_discount"]),
-        "source": PriceSource.RECEIPT,
         "purchase_item_id": item["id"],
     }
 
@@ -86,7 +81,7 @@ def observation_of(
         observed_date=purchase.purchase_date,
         regular_price=item.regular_price if item.HasField("regular_price") else item.unit_price,
         sale_price=item.sale_price if item.HasField("sale_price") else None,
-        source=SourceNumber.PRICE_SOURCE_RECEIPT,
+        source=PriceSource.PRICE_SOURCE_RECEIPT,
         purchase_item_id=item.id,
     )
     for name in ("loyalty_price", "coupon_price"):

@@ -119,7 +119,7 @@ async def record_purchase(
         new_uuid_texts(len(items)), purchase.items, items, strict=True
     ):
         if shows_price(values):
-            price = price_of(price_id, row, values)
+            price = price_of(price_id, values)
             prices.append(price)
             observations.append(observation_of(price_id, price, purchase, item))
 

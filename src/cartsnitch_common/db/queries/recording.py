@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
     type Row = Mapping[str, Any]
 
+# Ids, dates and decimals read back exactly from their text.
+_as_json: Final = json.JSONEncoder(default=str, separators=(",", ":")).encode
+
 _RESULTS: Final = (
     "store",
     "has_location",
@@ -52,17 +55,14 @@ _RESULTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceBefore:
-    """The regular price of the last day before an observation's, in its series.
-
-    Attributes:
-        price: Unit: dollars a piece or pound. None: there is no day before.
-        date: The day; None with the price.
-    """
+class PriceBefore(NamedTuple):
+    """The regular price of the last day before an observation's, in its series."""
 
     price: decimal.Decimal | None
+    """Unit: dollars a piece or pound. None: there is no day before."""
+
     date: dt.date | None
+    """The day; None with the price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,8 @@ async def insert_purchase(
         session: A session on PostgreSQL.
         purchase: The columns of ``purchases``.
         items: The columns of ``purchase_items``, for each line.
-        prices: The columns of ``price_history``, for each line that shows a price.
+        prices: The columns of ``price_history``, for each line that shows a price. Store,
+            day and source are not among them: they are the purchase's.
         store: Which retailer the store is, as the events say.
         events: What ``outbox.columns_of`` returns.
 
@@ -124,13 +125,12 @@ async def insert_purchase(
             **events,
         },
     )
-    before = zip(row.prices_before or (), row.dates_before or (), strict=True)
     return Inserted(
         store=None if row.store is None else StoreSlug(row.store),
         has_location=row.has_location,
         missing_products=frozenset(row.missing_products),
         is_new=row.is_new,
-        before=tuple(PriceBefore(price=price, date=date) for price, date in before),
+        before=tuple(map(PriceBefore, row.prices_before or (), row.dates_before or ())),
     )
 
 
@@ -139,11 +139,6 @@ def _execute(session: Session, parameters: dict[str, Any]) -> Any:
         session.flush()  # what the caller has added may be a parent
     connection = session.connection(bind_arguments={"mapper": inspect(Purchase)})
     return connection.execute(_statement(), parameters).one()
-
-
-def _as_json(rows: Row | Sequence[Row]) -> str:
-    """Rows as JSON; ids, dates and decimals read back exactly from their text."""
-    return json.dumps(rows, default=str)
 
 
 @cache
