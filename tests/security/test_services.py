@@ -202,4 +202,7 @@ async def test_receiptwitness_records_and_everybody_finds(granted: str, sessions
             async with sessions_of(service)() as session:
                 assert await find_product_by_code(session, "4011")
                 assert len(await find_products_by_name(session, "Bananas")) == 1
+                if service is not Service.RECEIPTWITNESS:  # the function gives nobody a right
+                    with pytest.raises(AccessDeniedError):
+                        await record_purchase(session, purchase)
         admin.execute("TRUNCATE stores, users, normalized_products, event_outbox CASCADE")
