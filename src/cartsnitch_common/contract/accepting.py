@@ -244,7 +244,10 @@ class Checks:
         if field.type == _MESSAGE:
             items.append(f"{self._accept_of(field.message_type)}(item)")
         if items and ask_items:
-            self.lines.append(f"for item in {variable}:")
+            # A loop over the field itself ends with an error inside, which costs as much as
+            # an item; a list of its items costs memory, which their limit bounds.
+            bounded = field_rules(field).repeated.HasField("max_items")
+            self.lines.append(f"for item in {variable}{'[:]' if bounded else ''}:")
             self._ask(items, "    ")
 
     def _accept_of(self, descriptor: Any) -> str:

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cartsnitch.catalog.v1 import Store
-from cartsnitch.pricing.v1 import PriceObservation
+from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch.pricing.v1 import BatchGetLatestPricesResponse, PriceObservation
 from cartsnitch_common.contract import check
 from cartsnitch_common.contract.accepting import acceptance, why_unknown
 from cartsnitch_common.contract.expressions import find_condition
@@ -204,6 +205,16 @@ def test_the_generated_code_can_be_read() -> None:
     accept = acceptance(Store.DESCRIPTOR)
     assert accept is not None
     assert "message.website_url" in inspect.getsource(accept)
+
+
+def test_a_list_is_copied_only_where_a_rule_bounds_it() -> None:
+    """However many items somebody sends, no more of them are objects than a rule allows."""
+    for kind, copied in ((PricesUpdated, True), (BatchGetLatestPricesResponse, False)):
+        accept = acceptance(kind.DESCRIPTOR)
+        assert accept is not None
+        source = inspect.getsource(accept)
+        assert "in observations_" in source
+        assert ("in observations_[:]" in source) == copied
 
 
 def test_a_broken_rule_is_still_worded_by_protovalidate() -> None:
