@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.envelope import EventContext
 
 _FIELDS: Final = Envelope.DESCRIPTOR.fields_by_name
-_MOST_FRAME: Final = 1024
-"""More than the head of any envelope has beside its payload. Unit: bytes."""
+_MOST_BODY: Final = MAX_SIZE - 1024
+"""A payload that fits into any envelope: no head takes so much beside it. Unit: bytes."""
 
 
 class Sealed(NamedTuple):
@@ -114,7 +114,7 @@ def draft(payload: Message, service: Service | str, key: str, context: EventCont
         head = _head(kind, service)
         if head is not None and head.accepts_key(key):
             body = payload.SerializeToString()
-            if len(body) <= MAX_SIZE - _MOST_FRAME and head.accepts(body):
+            if len(body) <= _MOST_BODY and head.accepts(body):
                 try:
                     return head, key.encode(), body
                 except UnicodeEncodeError:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.event import Event
 
 _API: Final = "opentelemetry.trace"
+_CONTEXT: Final = "opentelemetry.context"  # which the one above imports
 _PARTS: Final = 4
 
 
@@ -40,8 +41,10 @@ def current_traceparent() -> str | None:
     trace: Any = sys.modules.get(_API)
     if trace is None or not hasattr(trace, "get_current_span"):  # half loaded by another thread
         return None
+    if not sys.modules[_CONTEXT].get_current():  # there is none: what follows finds out slowly
+        return None
     span = trace.get_current_span()
-    if span is trace.INVALID_SPAN:  # there is none: what follows would find that out slowly
+    if span is trace.INVALID_SPAN:
         return None
     context = span.get_span_context()
     if not context.is_valid:

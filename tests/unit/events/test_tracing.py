@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -35,12 +35,21 @@ def test_a_publishers_span_travels_in_the_envelope(provider: TracerProvider) -> 
     assert current_traceparent() is None
     assert sent().traceparent is None
     with provider.get_tracer("t").start_as_current_span("publish") as span:
-        context = span.get_span_context()
-        expected = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        own = span.get_span_context()
+        expected = f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
         assert sent().traceparent == expected
         given = f"00-{'a' * 32}-{'b' * 16}-00"
         assert sent(traceparent=given).traceparent == given
-    assert context.trace_flags.sampled
+    assert own.trace_flags.sampled
+
+
+def test_a_context_without_a_span_has_no_trace() -> None:
+    """What else a task carries along, such as baggage, is no span."""
+    token = context.attach(baggage.set_baggage("user", "1"))
+    try:
+        assert current_traceparent() is None
+    finally:
+        context.detach(token)
 
 
 def test_a_handler_runs_in_a_span_that_is_linked_to_the_publishers(
