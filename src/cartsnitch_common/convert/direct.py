@@ -159,9 +159,7 @@ def _is_plain(connection: Connection) -> bool:
     listeners: Any = connection.dispatch
     drivers: Any = connection.dialect.dispatch
     return (
-        connection.in_transaction()
-        and connection.get_nested_transaction() is None
-        and not connection.invalidated
+        connection.get_nested_transaction() is None
         and connection.get_execution_options().keys() <= _OF_TRANSACTIONS
         and not listeners.before_cursor_execute
         and not listeners.after_cursor_execute

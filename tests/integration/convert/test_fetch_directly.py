@@ -29,6 +29,7 @@ from sqlalchemy.orm import aliased
 
 from cartsnitch.pricing.v1 import PriceObservation
 from cartsnitch_common.convert import fetch_messages
+from cartsnitch_common.convert.direct import _raise_theirs
 from cartsnitch_common.db import models
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.errors import (
@@ -228,7 +229,7 @@ async def test_doubtful_statements_are_left_to_sqlalchemy(
     engine: AsyncEngine, session: AsyncSession, directly: list[str]
 ) -> None:
     """Lists of unknown length, values that are asked for, options, savepoints, connections."""
-    slugs = select(Store).where(Store.slug.in_(bindparam("slugs", expanding=True)))
+    slugs = select(Store).where(cast(Store.slug, Text).in_(bindparam("slugs", expanding=True)))
     asked = iter(["meijer", "kroger", "target"])
     callable_ = select(Store).where(
         Store.slug == bindparam("slug", callable_=lambda: next(asked), type_=Text)
@@ -256,6 +257,12 @@ async def test_doubtful_statements_are_left_to_sqlalchemy(
     async with begun(renamed) as other:
         with pytest.raises(DBAPIError, match="elsewhere"):
             await fetch_messages(other, statement)
+    async with (
+        engine.begin() as outer,
+        AsyncSession(outer, join_transaction_mode="create_savepoint") as other,
+    ):
+        await kept(other, statement)
+        assert await fetch_messages(other, statement)
     alone = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with begun(alone) as other:
         assert await fetch_messages(other, statement)
@@ -320,10 +327,26 @@ async def test_a_lost_connection_is_given_up(either: AsyncEngine) -> None:
         with pytest.raises(DatabaseUnavailableError):
             await fetch_messages(session, statement)
         assert (await session.connection()).invalidated
+        with pytest.raises(PendingRollbackError):
+            await fetch_messages(session, statement)
         await session.rollback()
         await kept(session)
         assert len(await fetch_messages(session, statement)) == 1
         assert await session.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
+async def test_a_connection_that_breaks_off_is_no_error_of_a_statement(filled: Filled) -> None:
+    """What is no error of the driver is not wrapped in one, and the connection is given up."""
+    engine = async_engine(filled.settings, driver_errors=True)
+    async with begun(engine) as session:
+        connection = await session.connection()
+        with pytest.raises(ConnectionResetError):
+            await session.run_sync(
+                _raise_theirs, connection.sync_connection, "SELECT 1", ConnectionResetError()
+            )
+        assert connection.invalidated
+        await session.rollback()
+    await engine.dispose()
 
 
 async def test_a_cancelled_task_leaves_no_connection_behind(
