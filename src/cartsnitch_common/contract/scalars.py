@@ -97,7 +97,10 @@ def from_date(date: Date) -> dt.date:
 def now() -> Timestamp:
     """The present instant, to the microsecond."""
     seconds, nanos = divmod(time_ns(), NANOS)
-    return Timestamp(seconds=seconds, nanos=nanos // 1000 * 1000)
+    found = Timestamp()
+    found.seconds = seconds
+    found.nanos = nanos // 1000 * 1000
+    return found
 
 
 def to_timestamp(time: dt.datetime) -> Timestamp:

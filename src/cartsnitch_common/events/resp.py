@@ -7,7 +7,6 @@ Here a reply is skipped unless it is an error.
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ReadOnlyError, RedisError
 
 from cartsnitch_common.events.leases import give, take
+from cartsnitch_common.events.limits import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -72,29 +72,30 @@ async def exchange[T](
 async def _exchange[T](
     connection: Any, commands: Iterable[bytes], read: Callable[[Replies], Awaitable[T]]
 ) -> T:
-    loop, timeout = asyncio.get_running_loop(), connection.socket_timeout
     writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001 - as the reader
-    # asyncio's own timeout costs three times as much. Who reads sees the end of the stream.
-    end = loop.call_later(math.inf if timeout is None else timeout, writer.transport.abort)
+    transport = writer.transport
+    limits = limits_of(asyncio.get_running_loop())
+    limits.begin(transport, connection.socket_timeout)
     try:
         replies = Replies(connection)
         for piece in commands:
-            if writer.transport.is_closing():  # which asyncio would log for each piece
+            if transport.is_closing():  # which asyncio would log for each piece
                 break
             writer.write(piece)
-        await writer.drain()
+        if transport.get_write_buffer_size():
+            await writer.drain()
         found = await read(replies)
         replies.require_end()
         if replies.read_only:
             await connection.disconnect()  # the next connection asks where the master is
     except BaseException as error:
+        is_late = limits.end(transport)
         await connection.disconnect(nowait=True)  # what comes on it now is of no use
         if isinstance(error, (RedisError, OSError)):
-            cause = TimeoutError() if loop.time() >= end.when() else error
+            cause = TimeoutError() if is_late else error
             raise AnswerLostError("connection lost before the answer") from cause
         raise
-    finally:
-        end.cancel()
+    limits.end(transport)
     return found
 
 
@@ -144,7 +145,7 @@ class Replies(Answer):
             end = buffer.find(END, at)
             if end < 0:
                 await self._more()
-                if run := _RUN.match(buffer, at):  # which is cheaper than one by one
+                if count > 1 and (run := _RUN.match(buffer, at)):  # cheaper than one by one
                     lines = buffer.count(END, at, run.end())
                     if lines <= count - len(found):
                         found += [None] * lines

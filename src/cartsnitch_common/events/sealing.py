@@ -66,8 +66,7 @@ def seal(
         EventError: The event is refused; see ``wrap``.
         InvalidFieldError: A rule of the contract is broken.
     """
-    (sealed,) = finish([draft(payload, service, key, traced(context))])
-    return sealed
+    return _finished(draft(payload, service, key, traced(context)), new_uuid_texts(1)[0], _stamp())
 
 
 def seal_all(
@@ -125,29 +124,35 @@ def draft(payload: Message, service: Service | str, key: str, context: EventCont
 
 def finish(drafts: Sequence[Draft]) -> list[Sealed]:
     """Events with their ids, in ascending order, and with the present time."""
+    stamp = _stamp()
+    event_ids = new_uuid_texts(len(drafts))
+    return [_finished(*each, stamp) for each in zip(drafts, event_ids, strict=True)]
+
+
+def _finished(event: Draft, event_id: str, stamp: bytes) -> Sealed:
+    if isinstance(event, Sealed):
+        return event
+    head, key, body = event
+    parts = (
+        _ID,
+        event_id.encode(),
+        head.event_type,
+        stamp,
+        head.service,
+        _size(len(key)),
+        key,
+        head.version,
+        _size(len(body)),
+        body,
+    )
+    # Not by its class, whose ``__new__`` is a function in Python.
+    return tuple.__new__(Sealed, (event_id, head.channel, b"".join(parts)))
+
+
+def _stamp() -> bytes:
+    """The present time as an envelope's field."""
     time = now().SerializeToString()
-    stamp = _TIME + _size(len(time)) + time
-    sealed = []
-    for event, event_id in zip(drafts, new_uuid_texts(len(drafts)), strict=True):
-        if isinstance(event, Sealed):
-            sealed.append(event)
-            continue
-        head, key, body = event
-        parts = (
-            _ID,
-            event_id.encode(),
-            head.event_type,
-            stamp,
-            head.service,
-            _size(len(key)),
-            key,
-            head.version,
-            _size(len(body)),
-            body,
-        )
-        # Not by its class, whose ``__new__`` is a function in Python.
-        sealed.append(tuple.__new__(Sealed, (event_id, head.channel, b"".join(parts))))
-    return sealed
+    return _TIME + _size(len(time)) + time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from functools import cache
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
@@ -102,7 +103,7 @@ def _writes(events: Sequence[Sealed]) -> list[Sequence[Sealed]]:
 
 async def _write(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
     """One write to the server."""
-    portions = (_pack(events[at : at + _PORTION]) for at in range(0, len(events), _PORTION))
+    portions = map(_pack, batched(events, _PORTION))
     try:
         refusals = await exchange(redis, portions, lambda replies: replies.read(len(events)))
     except AnswerLostError as error:
