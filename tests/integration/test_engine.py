@@ -25,6 +25,7 @@ from cartsnitch_common.db.engine import (
     sync_sessions,
 )
 from cartsnitch_common.db.models import Store
+from cartsnitch_common.db.pings import WITHOUT_PING
 from cartsnitch_common.errors import (
     CartsnitchError,
     DatabaseUnavailableError,
@@ -272,7 +273,7 @@ def test_sync_and_async_options_can_be_overruled(own: Settings) -> None:
 async def test_a_connection_of_the_pool_is_asked_for_a_sign_of_life_in_one_trip(
     settings: Settings,
 ) -> None:
-    """A session asks its connection one query of nothing, in no transaction."""
+    """An idle connection is asked one query of nothing, in no transaction."""
     engine = async_engine(settings, pool_size=1, max_overflow=0)
     asked: list[str] = []
 
@@ -284,6 +285,7 @@ async def test_a_connection_of_the_pool_is_asked_for_a_sign_of_life_in_one_trip(
             raw = await connection.get_raw_connection()
             raw.driver_connection.add_query_logger(note)
         asked.clear()
+        await asyncio.sleep(WITHOUT_PING)
         async with engine.connect() as connection:
             raw = await connection.get_raw_connection()
             raw.driver_connection.remove_query_logger(note)

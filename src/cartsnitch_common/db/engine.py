@@ -34,10 +34,15 @@ from cartsnitch_common.db.engine_events import (
     forget_after_fork,
     in_autocommit,
     leave_lost_servers,
-    ping_in_one_trip,
     raise_ours,
 )
 from cartsnitch_common.db.failures import connection_failure
+from cartsnitch_common.db.pings import (
+    asyncpg_may_be_ended,
+    ping_in_one_trip,
+    ping_the_idle,
+    psycopg_may_be_ended,
+)
 from cartsnitch_common.db.url import REPLICA_SETTING, SETTING, asyncpg_address, psycopg_address
 from cartsnitch_common.errors import DatabaseError, ServerUnavailableError, ServerVersionError
 
@@ -59,6 +64,7 @@ __all__ = [
 OLDEST_POSTGRES: Final = 15
 """The oldest major version of PostgreSQL that is supported and tested for."""
 
+_PRE_PING: Final = "pool_pre_ping"
 _CONNECT_ERRORS: Final = (
     DatabaseError,
     SQLAlchemyError,
@@ -76,7 +82,8 @@ def async_engine(
         settings: Address, pool size, timeouts and the service's name.
         replica: Use the server of CARTSNITCH_DATABASE_REPLICA_URL, and only to read.
         driver_errors: Leave SQLAlchemy's and the driver's errors as they are.
-        **options: Passed on to ``create_async_engine``; they win.
+        **options: Passed on to ``create_async_engine``; they win. With ``pool_pre_ping``
+            every connection of the pool is pinged before it is used, or none.
 
     Raises:
         SettingError: The setting of the URL is not set or cannot be read.
@@ -90,6 +97,8 @@ def async_engine(
     options = _defaults(AsyncPool, replica=replica) | options
     engine = create_async_engine(address.url, **_options(settings, address, options))
     ping_in_one_trip(engine.sync_engine)
+    if _PRE_PING not in options:
+        ping_the_idle(engine.sync_engine, asyncpg_may_be_ended)
     _prepare(engine.sync_engine, driver_errors=driver_errors)
     return engine
 
@@ -103,7 +112,8 @@ def sync_engine(
         settings: Address, pool size, timeouts and the service's name.
         replica: Use the server of CARTSNITCH_DATABASE_REPLICA_URL, and only to read.
         driver_errors: Leave SQLAlchemy's and the driver's errors as they are.
-        **options: Passed on to ``create_engine``; they win.
+        **options: Passed on to ``create_engine``; they win. With ``pool_pre_ping`` every
+            connection of the pool is pinged before it is used, or none.
 
     Raises:
         SettingError: The setting of the URL is not set or cannot be read.
@@ -111,6 +121,8 @@ def sync_engine(
     address = psycopg_address(settings, replica=replica)
     options = _defaults(SyncPool, replica=replica) | options
     engine = create_engine(address.url, **_options(settings, address, options))
+    if _PRE_PING not in options:
+        ping_the_idle(engine, psycopg_may_be_ended)
     # libpq can set it only by `options`, which PgBouncer refuses before 1.20.
     begin_with(engine, f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}")
     _prepare(engine, driver_errors=driver_errors)
@@ -167,7 +179,6 @@ def _options(settings: Settings, address: DriverAddress, given: dict[str, Any]) 
     options: dict[str, Any] = {
         # What an error message shows is read by more people than the row.
         "hide_parameters": True,
-        "pool_pre_ping": True,
         **given,
         "connect_args": address.connect_args | given.get("connect_args", {}),
     }

@@ -111,24 +111,6 @@ def leave_lost_servers(engine: Engine) -> None:
             context.invalidate_pool_on_disconnect = state not in _ENDED_BY_LIMIT
 
 
-def ping_in_one_trip(engine: Engine) -> None:
-    """Ask an asyncpg connection for a sign of life with one query of nothing.
-
-    SQLAlchemy asks within a transaction, which is three round trips for every session. It
-    does so for poolers, because it prepares the query; one that is not prepared needs no
-    transaction behind any of them.
-    """
-
-    def ping(connection: Any) -> bool:
-        try:
-            connection.run_async(lambda driver: driver.execute("SELECT"))
-        except Exception as error:  # noqa: BLE001 - raised again, as SQLAlchemy's ping does
-            connection._handle_exception(error)  # noqa: SLF001 - makes it the dialect's error
-        return True
-
-    engine.dialect.do_ping = ping  # type: ignore[method-assign, assignment] # an instance has no self to pass
-
-
 def forget_after_fork(engine: Engine) -> None:
     """Let a forked process begin with an empty pool.
 
