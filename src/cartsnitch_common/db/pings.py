@@ -26,8 +26,8 @@ def ping_the_idle(engine: Engine, may_be_ended: Callable[[Any], bool]) -> None:
     """Ping a connection before it is used, if it was idle for long or may be ended.
 
     A connection that was in use just now nearly always works, and a ping is a round trip for
-    every transaction. If no answer comes to one, the pool gives up all its connections, for they
-    are as old. A server that vanishes without a word is met by the first statement instead.
+    every transaction. Only a server that vanishes without a word is met by a statement instead.
+    Where a ping fails, the pool gives up all its connections: they are as old.
 
     Args:
         engine: One that is made with ``pool_pre_ping=False``.
