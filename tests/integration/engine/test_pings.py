@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -119,3 +121,24 @@ async def test_a_server_that_is_gone_says_why(
     for each in chained(caught.value):
         if type(each).__module__.startswith(DRIVERS):  # its words are blanked
             assert each.args == (type(each).__name__,)
+
+
+@pytest.mark.parametrize("idle", [0.0, WITHOUT_PING], ids=["just now", "idle"])
+async def test_a_server_that_vanishes_without_a_word_is_one_error(
+    own: Settings, idle: float
+) -> None:
+    """Whether a statement or a ping meets it, it ends in time, and the whole pool is new."""
+    limits = {"database_statement_timeout": 0.2, "database_connect_timeout": 1}
+    engine = async_engine(own.model_copy(update=limits))
+    before = await pids(engine)
+    os.kill(before[0], signal.SIGSTOP)
+    try:
+        await asyncio.sleep(idle)
+        async with asyncio.timeout(5):
+            with refused(DatabaseUnavailableError) as caught:
+                await run(engine, "SELECT 1")
+            assert not {*before} & {*await pids(engine)}
+    finally:
+        os.kill(before[0], signal.SIGCONT)
+    assert "no answer in time" in str(caught.value.reason)
+    await engine.dispose()
