@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.queries.product_names import (
+    ask_products_by_name,
     find_products_by_name,
     select_products_by_name,
 )
@@ -73,7 +74,7 @@ def catalogue(shared_database: str) -> Any:
 def test_a_search_finds_what_reading_everything_finds(
     catalogue: Any, text: str | int, least: D, limit: int
 ) -> None:
-    """The same products with the same scores in the same order, at every bound."""
+    """The same products with the same scores in the same order, at every bound, alone as well."""
     session, words = catalogue
     if isinstance(text, int):  # what a product is called, in part
         text = " ".join(sorted(words[number(text)])[: 1 + int(least * 10)]) or "!"
@@ -86,6 +87,8 @@ def test_a_search_finds_what_reading_everything_finds(
     query = select_products_by_name(text, min_score=least, limit=limit)
     rows = session.execute(query).all()
     assert [(score * 10000, product.id) for product, score in rows] == expected
+    alone = session.scalars(*ask_products_by_name(text, min_score=least, limit=limit))
+    assert [product.id for product in alone] == [product for _, product in expected]
 
 
 @settings(max_examples=40)

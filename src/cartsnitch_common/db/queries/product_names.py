@@ -12,9 +12,10 @@ is scored exactly. Which words are rare is asked of the planner's statistics; ol
 ones make a search slower and never wrong.
 
 The function ``products_by_name`` of the database does that in steps: for what is surely
-alike, which is quick to find, then for the rest; one match is sought first among what
-has all the words. It ends with the step that has found enough, and keeps its plans for
-the session, because to plan takes longer than to search.
+alike, which is quick to find, then for the rest. One match is sought first among what has
+all the words: if that has few others, nothing needs to be scored. The function ends with the
+step that has found enough, and keeps its plans for the session, because to plan takes
+longer than to search.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from cartsnitch_common.errors import InvalidFieldError
 if TYPE_CHECKING:
     import uuid
 
-    from sqlalchemy import Select
+    from sqlalchemy import Select, TableValuedAlias
     from sqlalchemy.ext.asyncio import AsyncSession
 
 _STEP: Final = decimal.Decimal("0.0001")
@@ -85,13 +86,14 @@ def select_products_by_name(
 def ask_products_by_name(
     text: str, *, min_score: decimal.Decimal = decimal.Decimal("0.5"), limit: int = 10
 ) -> tuple[Select[NormalizedProduct], dict[str, Any]]:
-    """A statement that is the same each time, and its parameters for a text.
+    """A statement that is the same each time, for one match or for several, and its parameters.
 
     It selects the products without their score: ``fetch_messages(session,
     *ask_products_by_name(text))`` is the quickest search there is. Arguments and errors are
     those of :func:`select_products_by_name`.
     """
-    return _products_alone(), _parameters(text, min_score=min_score, limit=limit)
+    statement = _product_alone() if limit == 1 else _products_alone()
+    return statement, _parameters(text, min_score=min_score, limit=limit)
 
 
 async def find_products_by_name(
@@ -113,13 +115,7 @@ async def find_products_by_name(
 
 @cache
 def _statement() -> Select[NormalizedProduct, decimal.Decimal]:
-    matches = func.products_by_name(
-        bindparam("text", type_=Text),
-        bindparam("lowest", type_=Integer),
-        bindparam("limit", type_=BigInteger),
-        bindparam("after_score", None, type_=Numeric),
-        bindparam("after_id", None, type_=Uuid),
-    ).table_valued(column("normalized_product_id", Uuid()), column("score", Numeric(5, 4)))
+    matches = _matches()
     return (
         select(NormalizedProduct, matches.c.score)
         .join(matches, matches.c.normalized_product_id == NormalizedProduct.id)
@@ -130,6 +126,23 @@ def _statement() -> Select[NormalizedProduct, decimal.Decimal]:
 @cache
 def _products_alone() -> Select[NormalizedProduct]:
     return _statement().with_only_columns(NormalizedProduct)
+
+
+@cache
+def _product_alone() -> Select[NormalizedProduct]:
+    """Of one match: there is nothing to join and to sort."""
+    match = select(_matches().c.normalized_product_id).scalar_subquery()
+    return select(NormalizedProduct).where(NormalizedProduct.id == match)
+
+
+def _matches() -> TableValuedAlias:
+    return func.products_by_name(
+        bindparam("text", type_=Text),
+        bindparam("lowest", type_=Integer),
+        bindparam("limit", type_=BigInteger),
+        bindparam("after_score", None, type_=Numeric),
+        bindparam("after_id", None, type_=Uuid),
+    ).table_valued(column("normalized_product_id", Uuid()), column("score", Numeric(5, 4)))
 
 
 def _parameters(text: str, *, min_score: decimal.Decimal, limit: int) -> dict[str, Any]:
