@@ -45,6 +45,9 @@ _DOUBLE: Final = struct.Struct("<d")
 WIRE: Final = "latin-1"
 """The encoding in which each byte is the character of its number."""
 
+_READ_JSON: Final = json.JSONDecoder().raw_decode
+"""Without the space around it that ``json.loads`` looks for: PostgreSQL's text has none."""
+
 _UUID_LENGTH: Final = b"\x24"
 """What stands before the 36 characters of a UUID."""
 
@@ -204,8 +207,8 @@ def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> st
                 return f"{{{made}({since}.days * 86400 + since.seconds, since.microseconds)}}"
             return f"{{{made}(*divmod({value}, {_MILLION}))}}"
         case Shape.TEXTS:
-            names |= {made: _remembered(lambda length: tag + varint(length)), "loads": json.loads}
-            texts = value if native else f"loads({value})"
+            names |= {made: _remembered(lambda length: tag + varint(length)), "read": _READ_JSON}
+            texts = value if native else f"read({value})[0]"
             text = "each if each.isascii() else recode(each)"
             return f"{{join([{made}(len(text := {text})) + text for each in {texts}])}}"
 
