@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-_BEGIN = "BEGIN"
+_BEGIN: Final = "BEGIN"
+BEGIN_NEXT: Final = "CLOSE ALL; COMMIT; BEGIN"
+"""Commits, and begins the next transaction in the same round trip.
+
+In a transaction that an error has ended, COMMIT rolls back without an error, and what is
+behind it would be run. Its first statement fails there, which skips the others.
+"""
 
 
 @cache
@@ -30,9 +36,10 @@ def connection_beginning_with(statement: str) -> type[asyncpg.Connection]:
             self, query: str, *args: Any, timeout: float | None = None
         ) -> Coroutine[Any, Any, str]:
             """See ``asyncpg.Connection``."""
-            if query.startswith(_BEGIN):
-                begin, _, rest = query.partition(";")
-                query = f"{begin}; {statement}; {rest}"
+            head = BEGIN_NEXT if query.startswith(BEGIN_NEXT) else _BEGIN
+            if query.startswith(head):
+                begin, _, rest = query.removeprefix(head).partition(";")
+                query = f"{head}{begin}; {statement}; {rest}"
             done: Coroutine[Any, Any, str] = super().execute(query, *args, timeout=timeout)
             return done
 

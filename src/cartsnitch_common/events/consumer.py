@@ -29,9 +29,10 @@ from cartsnitch_common.events.lanes import Lanes
 from cartsnitch_common.events.observe import SILENT
 from cartsnitch_common.events.reading import Reading
 from cartsnitch_common.events.replay import Again, Replay, say
-from cartsnitch_common.events.settling import Handling, Settler
+from cartsnitch_common.events.settling import Settler
 from cartsnitch_common.events.streams import GroupReader
 from cartsnitch_common.events.texts import one_line
+from cartsnitch_common.events.work import Handling
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

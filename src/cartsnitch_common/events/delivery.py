@@ -121,6 +121,23 @@ class DeadLetter:
     event_id: uuid.UUID | None = None
 
 
+class Chained(Protocol):
+    """What a transaction of an inbox may offer: its commit begins the next event's.
+
+    It saves a round trip. A subclass that puts something of its own around a transaction
+    does not offer it, and has each event begun and committed by itself.
+    """
+
+    def follow(self, consumer: str, event_id: uuid.UUID) -> None:
+        """Have the commit begin the transaction of another event, and mark that."""
+
+    def following(self) -> Chained | None:
+        """That transaction, to be entered next; None if the mark was not asked for."""
+
+    def drop(self) -> None:
+        """Give up a transaction that is begun and was not entered."""
+
+
 class Inbox[S](Protocol):
     """The database side of a consumer; ``S`` is what its handlers write with."""
 

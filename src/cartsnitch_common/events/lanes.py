@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 _LAST: Final = (2**63, "")
 
+type Take[T] = Callable[[], T | None]
+"""Gives a worker its next item, if one is ready, and at most one.
+
+Nobody else gets it, and it is worked on next, even if a stop comes in between.
+"""
+
 
 class Lanes[T]:
     """A queue for each key that has work, and a few workers for all of them.
@@ -19,11 +25,13 @@ class Lanes[T]:
     The oldest item whose key is free comes first; with one worker that is the order in
     which they were put in. A key that has to wait for its next try occupies no worker:
     it holds up what stands behind it in its own queue, and nothing else.
+
+    A worker that is about to end an item may take the next one already; see ``Take``.
     """
 
     def __init__(
         self,
-        work: Callable[[T], Awaitable[float | None]],
+        work: Callable[[T, Take[T]], Awaitable[float | None]],
         *,
         concurrency: int,
         stop: asyncio.Event,
@@ -31,8 +39,8 @@ class Lanes[T]:
         """Start the workers.
 
         Args:
-            work: Works on an item. It returns None when that is done with, or how many
-                seconds to wait before it is called with it again.
+            work: Works on an item, and may take the next. It returns None when it is done
+                with, or how many seconds to wait before it is called with it again.
             concurrency: How many items are worked on at once.
             stop: Once it is set, no item is begun.
         """
@@ -86,16 +94,31 @@ class Lanes[T]:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def _run(self) -> None:
-        while True:
-            _, key = await self._ready.get()
-            if self._closing or self._stop.is_set():
-                return
-            await self._step(key)
+        taken: list[str] = []
 
-    async def _step(self, key: str) -> None:
+        def take() -> T | None:
+            if taken or self._ended or self._ready.empty():
+                return None
+            taken.append(self._ready.get_nowait()[1])
+            return self._queues[taken[0]][0][1]
+
+        while True:
+            if taken:
+                key = taken.pop()
+            else:
+                _, key = await self._ready.get()
+                if self._ended:
+                    return
+            await self._step(key, take)
+
+    @property
+    def _ended(self) -> bool:
+        return self._closing or self._stop.is_set()
+
+    async def _step(self, key: str, take: Take[T]) -> None:
         queue = self._queues[key]
         number, item = queue[0]
-        pause = await self._work(item)
+        pause = await self._work(item, take)
         if pause is not None:
             again = (number, key)
             asyncio.get_running_loop().call_later(pause, self._ready.put_nowait, again)

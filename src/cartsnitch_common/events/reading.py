@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.delivery import ConsumerOptions, FaultPoint
     from cartsnitch_common.events.hand import Hand
     from cartsnitch_common.events.lanes import Lanes
-    from cartsnitch_common.events.settling import Handling, Settler, Work
+    from cartsnitch_common.events.settling import Settler
     from cartsnitch_common.events.streams import Entry, GroupReader, Pending
+    from cartsnitch_common.events.work import Handling, Work
 
 _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_LOOK: Final = 0.01

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cartsnitch_common.events.delivery import ConsumerOptions, Inbox
-    from cartsnitch_common.events.settling import Handling, Settler, Work
+    from cartsnitch_common.events.settling import Settler
+    from cartsnitch_common.events.work import Handling, Work
 
 _LOG: Final = logging.getLogger(__name__)
 _LONGEST_NAME: Final = 64

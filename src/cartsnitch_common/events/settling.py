@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
@@ -21,6 +21,7 @@ from cartsnitch_common.events.delivery import DeadLetter
 from cartsnitch_common.events.observe import SILENT, Outcome
 from cartsnitch_common.events.opening import open_event
 from cartsnitch_common.events.texts import error_place, error_reason
+from cartsnitch_common.events.work import Work
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,60 +29,14 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Awaitable, Callable, Sequence
 
-    from google.protobuf.message import Message
-
-    from cartsnitch_common.events.delivery import BatchHandler, ConsumerOptions, FaultPoint, Inbox
+    from cartsnitch_common.events.delivery import Chained, ConsumerOptions, FaultPoint, Inbox
     from cartsnitch_common.events.event import Event
+    from cartsnitch_common.events.lanes import Take
     from cartsnitch_common.events.observe import Observer
     from cartsnitch_common.events.streams import Entry
+    from cartsnitch_common.events.work import Handling
 
 _LOG: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handling:
-    """What is done with the events of one stream.
-
-    Attributes:
-        kind: Their payload.
-        channel: Their type.
-        handler: Handles one or, ``together``, several.
-        together: Whether it takes several at once.
-    """
-
-    kind: type[Message]
-    channel: str
-    handler: BatchHandler[Any, Any]
-    together: bool
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Work:
-    """Entries to bring to their end, in their order.
-
-    Attributes:
-        handling: What to do with them.
-        entries: The entries that are not done with.
-        events: What they hold; nothing when ``failure`` is set.
-        failure: Why the entry cannot be handled.
-        apart: Handle the events one by one, because all together failed.
-        backoff: The waits between tries.
-    """
-
-    handling: Handling
-    entries: list[Entry]
-    events: list[Event[Any]] = field(default_factory=list)
-    failure: EventError | None = None
-    apart: bool = False
-    backoff: Backoff
-
-    @property
-    def key(self) -> str:
-        """What is worked on in order: a key's events or, handled together, a stream's."""
-        stream = self.entries[0].stream
-        if self.handling.together or not self.events:
-            return stream
-        return f"{stream}\0{self.events[0].key}"
 
 
 class Settler[S]:
@@ -163,18 +118,23 @@ class Settler[S]:
                 return True
         return False
 
-    async def settle(self, work: Work) -> float | None:
+    async def settle(self, work: Work, take: Take[Work]) -> float | None:
         """Bring work to its end.
+
+        Args:
+            work: The work.
+            take: Gives what is worked on next.
 
         Returns:
             None, or the seconds after which to try again.
         """
+        work.tried = True
         try:
             if work.failure is not None:
                 await self._refuse(work, work.failure)
                 return None
             while work.events:
-                pause = await self._handle(work)
+                pause = await self._handle(work, take)
                 if pause is not None:
                     return pause
         except InboxUnavailableError as error:  # which says nothing against the event
@@ -201,7 +161,7 @@ class Settler[S]:
         else:
             await self._bury(work, failure)
 
-    async def _handle(self, work: Work) -> float | None:
+    async def _handle(self, work: Work, take: Take[Work]) -> float | None:
         """Deliver the next events; the seconds to wait if they have to be delivered again."""
         entry, most = work.entries[0], self._options.most_deliveries
         if entry.deliveries > most:
@@ -211,7 +171,7 @@ class Settler[S]:
         events = work.events[:1] if work.apart else work.events
         start = time.perf_counter()
         try:
-            first_times = await self._deliver(work.handling, events)
+            first_times = await self._deliver(work, events, take)
         except InboxUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
@@ -233,18 +193,29 @@ class Settler[S]:
         self._leave(work, len(events))
         return None
 
-    async def _deliver(self, handling: Handling, events: list[Event[Any]]) -> set[uuid.UUID]:
+    async def _deliver(
+        self, work: Work, events: list[Event[Any]], take: Take[Work]
+    ) -> set[uuid.UUID]:
         """Handle what is not marked, in one transaction; return the ids of that."""
         if self._observer is SILENT:  # which is not worth a call for each event
-            return await self._transact(handling, events)
-        with ExitStack() as stack:
-            for event in events:
-                stack.enter_context(self._observer.handling(self._group, event))
-            return await self._transact(handling, events)
+            return await self._transact(work, events, take)
+        try:
+            with ExitStack() as stack:
+                for event in events:
+                    stack.enter_context(self._observer.handling(self._group, event))
+                return await self._transact(work, events, take)
+        finally:
+            if work.begun is not None:  # an observer has failed before it was entered
+                work.begun.drop()
+                work.begun = None
 
-    async def _transact(self, handling: Handling, events: list[Event[Any]]) -> set[uuid.UUID]:
-        inbox, group, one = self._inbox, self._group, events[0]
-        async with inbox.transaction() as session:
+    async def _transact(
+        self, work: Work, events: list[Event[Any]], take: Take[Work]
+    ) -> set[uuid.UUID]:
+        inbox, group, one, handling = self._inbox, self._group, events[0], work.handling
+        transaction: Any = work.begun or inbox.transaction()
+        work.begun = following = None
+        async with transaction as session:
             if len(events) == 1:
                 first = await inbox.first_time(session, group, one.event_id)
                 new = {one.event_id} if first else set()
@@ -257,8 +228,29 @@ class Settler[S]:
                 todo = [event for event in events if once[event.event_id] is event]
                 await handling.handler([e for e in todo if e.event_id in new], session)
             await self._reach("effect written")
-        await self._reach("effect committed")
+            if len(work.events) == 1 and hasattr(transaction, "follow"):
+                following = self._follow(transaction, take())
+        begun = None if following is None else transaction.following()
+        try:
+            await self._reach("effect committed")
+        except BaseException:
+            if begun is not None:
+                begun.drop()
+            raise
+        if following is not None:
+            following.begun = begun
         return new
+
+    def _follow(self, transaction: Chained, work: Work | None) -> Work | None:
+        """Have the commit begin that work too, if nothing speaks against it.
+
+        Another delivery may hold the mark of what was delivered before; the commit would
+        wait for that.
+        """
+        if work is None or work.tried or len(work.events) != 1 or work.entries[0].deliveries > 1:
+            return None
+        transaction.follow(self._group, work.events[0].event_id)
+        return work
 
     async def _failed(self, work: Work, error: Exception) -> float | None:
         entry = work.entries[0]
