@@ -11,7 +11,7 @@ import os
 import statistics
 import sys
 import time
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import text
@@ -27,9 +27,7 @@ from cartsnitch_common.events.asyncpg_outbox import enqueue
 from cartsnitch_common.events.relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
-
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from collections.abc import Iterator, Sequence
 
     from cartsnitch_common.events import Event
     from cartsnitch_common.events.asyncpg_inbox import Connection
@@ -145,35 +143,31 @@ async def _produce(settings: Settings, count: int, batch: int, per_second: float
     await asyncio.sleep(60)
 
 
-class _Timed(AsyncpgInbox):
-    """An inbox that knows when each effect was committed."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        super().__init__(engine)
-        self.done: dict[str, float] = {}
-        self.handled: dict[Connection, Sequence[Event[Any]]] = {}
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        async with super().transaction() as connection:
-            yield connection
-        for event in self.handled.pop(connection, ()):
-            self.done[str(event.event_id)] = time.time()
-
-
 async def _consume(settings: Settings, count: int, batch: int) -> None:
     concurrency = 1 if batch > 1 else _HANDLERS
     engine = async_engine(settings, pool_size=concurrency + 2, max_overflow=0, pool_pre_ping=False)
-    inbox, stop, redis = _Timed(engine), asyncio.Event(), async_redis(settings)
+    stop, redis = asyncio.Event(), async_redis(settings)
     options = ConsumerOptions(concurrency=concurrency, batch_size=max(64, batch))
+    handled: dict[asyncio.Task[Any] | None, Sequence[Event[Any]]] = {}
+    done: dict[str, float] = {}
+
+    async def note(point: str) -> None:
+        if point == "effect committed":
+            now = time.time()
+            done.update((str(one.event_id), now) for one in handled.pop(asyncio.current_task(), ()))
+
     consumer: Consumer[Connection] = Consumer(
-        redis, inbox, group=f"bench-{time.time_ns()}", options=options
+        redis,
+        AsyncpgInbox(engine),
+        group=f"bench-{time.time_ns()}",
+        options=options,
+        fault_point=note,
     )
 
     async def effect(events: Sequence[Event[PricesUpdated]], connection: Connection) -> None:
         ids = [event.event_id for event in events]
         await connection.execute(_EFFECT, ids)
-        inbox.handled[connection] = events
+        handled[asyncio.current_task()] = events
 
     if batch > 1:
         consumer.on_batch(PricesUpdated)(effect)
@@ -186,9 +180,9 @@ async def _consume(settings: Settings, count: int, batch: int) -> None:
     running = asyncio.create_task(consumer.run(stop))
     await asyncio.sleep(0.3)
     print("ready", flush=True)
-    while len(inbox.done) < _WARM + count and not running.done():  # noqa: ASYNC110 - looks, and does not disturb
+    while len(done) < _WARM + count and not running.done():  # noqa: ASYNC110 - looks, and does not disturb
         await asyncio.sleep(0.05)
-    print(json.dumps(inbox.done), flush=True)
+    print(json.dumps(done), flush=True)
     await asyncio.sleep(60)
 
 
