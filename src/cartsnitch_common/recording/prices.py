@@ -67,23 +67,31 @@ def price_of(price_id: str, item: Row) -> dict[str, Any]:
     }
 
 
+def shared_observation(purchase: Purchase) -> PriceObservation:
+    """What all prices of a purchase have in common; see ``observation_of``."""
+    return PriceObservation(
+        store_id=purchase.store_id,
+        observed_date=purchase.purchase_date,
+        source=PriceSource.PRICE_SOURCE_RECEIPT,
+    )
+
+
 def observation_of(
-    price_id: str, price: Row, purchase: Purchase, item: PurchaseItem
+    price_id: str, price: Row, shared: PriceObservation, item: PurchaseItem
 ) -> PriceObservation:
     """The message of a row of ``price_of``; its parts are the purchase's where they can be.
 
     It keeps every rule where the purchase does, so they are not asked again.
     """
-    observation = PriceObservation(
-        id=price_id,
-        normalized_product_id=item.normalized_product_id,
-        store_id=purchase.store_id,
-        observed_date=purchase.purchase_date,
-        regular_price=item.regular_price if item.HasField("regular_price") else item.unit_price,
-        sale_price=item.sale_price if item.HasField("sale_price") else None,
-        source=PriceSource.PRICE_SOURCE_RECEIPT,
-        purchase_item_id=item.id,
-    )
+    observation = PriceObservation()
+    observation.CopyFrom(shared)
+    observation.id = price_id
+    observation.normalized_product_id = item.normalized_product_id
+    observation.purchase_item_id = item.id
+    regular = item.regular_price if item.HasField("regular_price") else item.unit_price
+    observation.regular_price.CopyFrom(regular)
+    if item.HasField("sale_price"):
+        observation.sale_price.CopyFrom(item.sale_price)
     for name in ("loyalty_price", "coupon_price"):
         if price[name] is not None:
             getattr(observation, name).CopyFrom(to_money(price[name]))

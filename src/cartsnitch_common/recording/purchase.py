@@ -32,6 +32,7 @@ from cartsnitch_common.recording.prices import (
     delta_of,
     observation_of,
     price_of,
+    shared_observation,
     shows_price,
 )
 from cartsnitch_common.values.ids import new_uuid_texts, parse_uuid
@@ -115,13 +116,14 @@ async def record_purchase(
     row, items = _rows(purchase)
     row["raw_data"] = None if raw_data is None else dict(raw_data)
     prices, observations = [], []
+    shared = shared_observation(purchase)
     for price_id, item, values in zip(
         new_uuid_texts(len(items)), purchase.items, items, strict=True
     ):
         if shows_price(values):
             price = price_of(price_id, values)
             prices.append(price)
-            observations.append(observation_of(price_id, price, purchase, item))
+            observations.append(observation_of(price_id, price, shared, item))
 
     async def insert(store: StoreSlug) -> Inserted:
         events = events_of(purchase, store, observations, matches or {})

@@ -13,7 +13,7 @@ from cartsnitch_common.constants import PriceSource
 from cartsnitch_common.contract.scalars import to_date, to_decimal, to_money
 from cartsnitch_common.convert.price import PRICE_OBSERVATION
 from cartsnitch_common.convert.purchase import PURCHASE
-from cartsnitch_common.recording.prices import observation_of, price_of
+from cartsnitch_common.recording.prices import observation_of, price_of, shared_observation
 from cartsnitch_common.values.ids import new_uuid_texts
 
 PRICES = st.decimals(min_value=0, max_value=Decimal("99999999.9999"), places=4)
@@ -62,7 +62,8 @@ def test_what_a_right_line_shows_keeps_every_rule(
     )
     row, (values,) = PURCHASE.values_with_items(purchase)
     price = price_of(price_id, values)
-    assert PRICE_OBSERVATION.values(observation_of(price_id, price, purchase, item)) == {
+    observation = observation_of(price_id, price, shared_observation(purchase), item)
+    assert PRICE_OBSERVATION.values(observation) == {
         **price,
         "store_id": row["store_id"],
         "observed_date": row["purchase_date"],
