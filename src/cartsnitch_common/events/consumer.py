@@ -171,11 +171,13 @@ class Consumer[S]:
             lanes.check()
             await self._release(reader, hand)
         finally:
-            await lanes.cancel()
-            for task in tasks:
+            for task in tasks:  # before the first wait: who is cancelled twice leaves none behind
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await reader.aclose()
+            try:
+                await lanes.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                await reader.aclose()
 
     async def replay(
         self,

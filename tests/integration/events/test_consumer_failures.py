@@ -182,3 +182,29 @@ async def test_a_log_line_of_a_dead_letter_holds_no_payload(
         await until(lambda: consumer.stats.dead == 1)
     assert "gave up" in caplog.text
     assert "jane" not in caplog.text
+
+
+async def test_a_consumer_that_is_cancelled_twice_leaves_no_task(
+    redis: Redis, effects: Any
+) -> None:
+    """Whoever is impatient cancels again, while a handler still ends: nothing works on."""
+    await add(redis)
+    started, ending = asyncio.Event(), asyncio.Event()
+
+    async def handler(_event: Event[PricesUpdated], _session: AsyncSession) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ending.set()
+            await asyncio.sleep(0.2)
+
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(new_consumer(redis, effects, handler).run(asyncio.Event()))
+    await started.wait()
+    task.cancel()
+    await ending.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: asyncio.all_tasks() == before, seconds=5)
