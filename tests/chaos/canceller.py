@@ -8,10 +8,13 @@ from collections.abc import Coroutine, Generator
 from types import coroutine
 from typing import Any
 
+from cartsnitch_common.db.engine import async_sessions
+from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
+from cartsnitch_common.events.inbox import SqlInbox
 from tests.chaos.actor import Actor
 from tests.chaos.services import Producer, consumer_of, relay_of
 
-MOST = {"produce": 8, "relay": 40, "consume": 40}
+MOST = {"produce": 8, "relay": 40, "consume": 40, "consume by asyncpg": 40}
 """How often each kind of task is suspended in the work that it has, or a little less."""
 
 LONGEST = 0.1
@@ -42,10 +45,12 @@ async def cancel_again_and_again(actor: Actor) -> None:
     """Cancel one task after the other, on the connections of one pool."""
     dice = random.Random("cancels")  # noqa: S311 - no secret depends on it
     producer = Producer(actor)
+    by_session, by_asyncpg = SqlInbox(async_sessions(actor.engine)), AsyncpgInbox(actor.engine)
     works = {
         "produce": lambda: producer.transact(dice),
         "relay": lambda: relay_of(actor).run(actor.stop),
-        "consume": lambda: consumer_of(actor).run(actor.stop),
+        "consume": lambda: consumer_of(actor, by_session).run(actor.stop),
+        "consume by asyncpg": lambda: consumer_of(actor, by_asyncpg).run(actor.stop),
     }
     enough = asyncio.Event()
     actor.heard["enough"] = lambda _: enough.set()
@@ -66,6 +71,7 @@ async def cancel_again_and_again(actor: Actor) -> None:
             actor.tell(settled=f"cancel {name}")
         elif failure := task.exception():
             raise failure
+    await by_asyncpg.aclose()
     actor.tell(cancelled=True)
     await actor.stop.wait()
 

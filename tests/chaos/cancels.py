@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.play import Fault, Play
 
-KINDS = ("produce", "relay", "consume")
+KINDS = ("produce", "relay", "consume", "consume by asyncpg")
 
 
 async def cancel(play: Play, count: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.chaos.actor import Actor, Telling
 from tests.chaos.canceller import cancel_again_and_again
-from tests.chaos.services import Producer, consumer_of, relay_of
+from tests.chaos.services import Producer, consumer_of, inbox_of, relay_of
 
 
 async def _produce(actor: Actor) -> None:
@@ -21,7 +21,7 @@ async def _relay(actor: Actor) -> None:
 
 
 async def _consume(actor: Actor) -> None:
-    await consumer_of(actor).run(actor.stop)
+    await consumer_of(actor, inbox_of(actor)).run(actor.stop)
 
 
 ROLES: dict[str, Callable[[Actor], Awaitable[None]]] = {

@@ -10,11 +10,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.db.engine import async_sessions
 from cartsnitch_common.errors import DatabaseError
 from cartsnitch_common.events import Consumer, ConsumerOptions, decode, encode, wrap
+from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
 from cartsnitch_common.events.event import event_from
 from cartsnitch_common.events.inbox import SqlInbox
 from cartsnitch_common.events.outbox import enqueue_all
@@ -25,9 +27,8 @@ from tests.event_payloads import prices
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sqlalchemy.ext.asyncio import AsyncSession
-
     from cartsnitch_common.events import Event
+    from cartsnitch_common.events.delivery import Inbox
     from tests.chaos.actor import Actor
 
 GROUP = "chaos"
@@ -43,6 +44,7 @@ _LEDGER = text(
     " SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:ids AS uuid[]), CAST(:dead AS boolean[]))"
 )
 _EFFECT = text("INSERT INTO effects (key, event_id, by) VALUES (:key, :event_id, :by)")
+_EFFECT_BY_ASYNCPG = "INSERT INTO effects (key, event_id, by) VALUES ($1, $2, $3)"
 
 
 def rehearse() -> None:
@@ -153,16 +155,21 @@ def relay_of(actor: Actor) -> Relay:
     return relay
 
 
-def consumer_of(actor: Actor) -> Consumer[AsyncSession]:
+def inbox_of(actor: Actor) -> Inbox[Any]:
+    """Every second process works with asyncpg itself; a group may have both."""
+    number = int(actor.orders["name"].rpartition("-")[2])
+    return AsyncpgInbox(actor.engine) if number % 2 else SqlInbox(async_sessions(actor.engine))
+
+
+def consumer_of(actor: Actor, inbox: Inbox[Any]) -> Consumer[Any]:
     """The consumer of a process."""
     options = {"block": 0.2, "first_wait": 0.02, "longest_wait": 0.2}
-    sessions = async_sessions(actor.engine)
     consumer = Consumer(
         actor.redis,
-        SqlInbox(sessions),
+        inbox,
         group=GROUP,
         options=ConsumerOptions(**options | actor.orders.get("consumer", {})),
-        log=SqlEventLog(sessions),
+        log=SqlEventLog(async_sessions(actor.engine)),
         observer=actor,
         fault_point=actor.point,
     )
@@ -170,15 +177,17 @@ def consumer_of(actor: Actor) -> Consumer[AsyncSession]:
     return consumer
 
 
-def _handler(actor: Actor) -> Callable[[Event[PricesUpdated], AsyncSession], Awaitable[None]]:
+def _handler(actor: Actor) -> Callable[[Event[PricesUpdated], Any], Awaitable[None]]:
     """Write an effect a delivery: a row, which no constraint keeps from being there twice."""
     rest: float = actor.orders.get("rest", 0)
 
-    async def handle(event: Event[PricesUpdated], session: AsyncSession) -> None:
+    async def handle(event: Event[PricesUpdated], session: Any) -> None:
         units = event.payload.observations[0].regular_price.units
-        await session.execute(
-            _EFFECT, {"key": event.key, "event_id": event.event_id, "by": actor.orders["name"]}
-        )
+        effect = {"key": event.key, "event_id": event.event_id, "by": actor.orders["name"]}
+        if isinstance(session, AsyncSession):
+            await session.execute(_EFFECT, effect)
+        else:
+            await session.execute(_EFFECT_BY_ASYNCPG, *effect.values())
         if rest:
             await asyncio.sleep(rest)
         if units == RAISES:
