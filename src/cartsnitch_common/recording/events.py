@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cartsnitch.catalog.v1 import StoreSlug as StoreNumber
@@ -48,9 +47,6 @@ _BY_PLU: Final = Match(method=MatchMethod.MATCH_METHOD_PLU)
 _BY_GTIN: Final = Match(method=MatchMethod.MATCH_METHOD_GTIN)
 _CERTAIN: Final = to_decimal(1)
 
-# The same names are on many receipts.
-_size_of: Final = lru_cache(maxsize=4096)(find_size)
-
 
 def events_of(
     purchase: Purchase,
@@ -86,7 +82,7 @@ def events_of(
 def _add_match(
     event: ProductsNormalized, purchase: Purchase, item: PurchaseItem, how: Match
 ) -> None:
-    size, unit = _size_of(item.product_name_raw) or (None, None)
+    size, unit = find_size(item.product_name_raw) or (None, None)
     event.matches.add(
         purchase_item_id=item.id,
         normalized_product_id=item.normalized_product_id,
