@@ -52,19 +52,20 @@ def ping_the_idle(engine: Engine, may_be_ended: Callable[[Any], bool]) -> None:
 
 
 def asyncpg_may_be_ended(connection: Any) -> bool:
-    """Whether asyncpg has read that the connection is ended, which it does at once."""
-    return bool(connection.is_closed())
+    """Whether asyncpg has read that the connection is ended, or is about to."""
+    transport = connection._transport  # noqa: SLF001 - there is no other way to its socket
+    return connection.is_closed() or _has_unread(transport.get_extra_info("socket").fileno())
 
 
 def psycopg_may_be_ended(connection: Any) -> bool:
-    """Whether there is something to read, which psycopg does only in a statement.
+    """Whether there is something to read, which psycopg does only in a statement."""
+    return connection.closed or _has_unread(connection.fileno())
 
-    To an idle connection a server says little but that it ends it.
-    """
-    if connection.closed:
-        return True
+
+def _has_unread(file: int) -> bool:
+    """To an idle connection a server says little but that it ends it."""
     unread = select.poll()
-    unread.register(connection.fileno(), select.POLLIN)
+    unread.register(file, select.POLLIN)
     return bool(unread.poll(0))
 
 
