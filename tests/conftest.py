@@ -27,8 +27,11 @@ hypothesis_settings.load_profile("suite")
 
 
 PROGRAMS = {
-    "pgbouncer": "tests/integration/engine/test_pooler.py",
-    "redis-server": "tests/integration/redis/test_distribution.py",
+    "pgbouncer": (
+        "tests/integration/engine/test_pooler.py",
+        "tests/integration/events/test_relay_pooler.py",
+    ),
+    "redis-server": ("tests/integration/redis/test_distribution.py",),
 }
 """What some tests need that no wheel brings, and where they are."""
 
@@ -38,13 +41,18 @@ def missing_programs() -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name, path=places) is None]
 
 
-collect_ignore = [str(Path(__file__).parents[1] / PROGRAMS[name]) for name in missing_programs()]
+collect_ignore = [
+    str(Path(__file__).parents[1] / place)
+    for name in missing_programs()
+    for place in PROGRAMS[name]
+]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was not tested, in the last lines of the run."""
     for name in missing_programs():
-        terminalreporter.line(f"NOT RUN: {PROGRAMS[name]}, because {name} is not installed")
+        places = ", ".join(PROGRAMS[name])
+        terminalreporter.line(f"NOT RUN: {places}, because {name} is not installed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

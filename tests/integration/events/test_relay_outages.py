@@ -12,13 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.models import OutboxEvent
-from cartsnitch_common.embedded import EmbeddedServers, ValkeyServer
+from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.events import async_redis
 from cartsnitch_common.events import relay as relay_module
 from cartsnitch_common.events.relay import Relay, RelayOptions
-from tests.integration.engine.pooler import PgBouncer
 from tests.integration.events.relaying import (
-    by_key,
     count,
     on_the_wire,
     running,
@@ -114,23 +112,3 @@ async def test_a_database_that_never_answers_is_given_up(
         way.close()
     out = [envelope.event_id for envelope in await on_the_wire(redis)]
     assert list(dict.fromkeys(out)) == sent
-
-
-async def test_relays_work_behind_a_pooler(
-    settings: Settings, sessions: Any, redis: Redis, servers: EmbeddedServers
-) -> None:
-    """In PgBouncer's transaction mode, with fewer connections than relays, all is the same."""
-    database = make_url(settings.require_database_url())
-    with PgBouncer(servers.database_url, pool_size=2) as pooler:
-        url = database.set(port=pooler.port).render_as_string(hide_password=False)
-        pooled = Settings.load(
-            database_url=f"{url}?prepared_statement_cache_size=0",
-            redis_url=settings.require_redis_url(),
-        )
-        options = RelayOptions(batch_size=10)
-        async with running(*(Relay(pooled, options=options) for _ in range(4))):
-            sent = await write(sessions, *(f"key-{number % 30}" for number in range(300)))
-            await until_empty(sessions)
-    out = await on_the_wire(redis)
-    assert len(out) == len(sent)
-    assert by_key(out) == by_key(sorted(out, key=lambda envelope: sent.index(envelope.event_id)))
