@@ -29,7 +29,7 @@ hypothesis_settings.load_profile("suite")
 PROGRAMS = {
     "pgbouncer": (
         "tests/integration/engine/test_pooler.py",
-        "tests/integration/events/test_relay_pooler.py",
+        "tests/integration/events/test_behind_pooler.py",
     ),
     "redis-server": ("tests/integration/redis/test_distribution.py",),
 }
