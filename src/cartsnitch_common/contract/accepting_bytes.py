@@ -69,13 +69,13 @@ class TwinChecks(Checks):
     """Checks of a message's twin: its prices, dates and numbers are asked by their bytes.
 
     Attributes:
-        accepts: By field, whether the parts of its message keep the rules.
+        accepts: By field, whether its message keeps the rules.
     """
 
     def __init__(self, *, decline: str) -> None:
         """Start with no lines; see ``Checks``."""
         super().__init__(decline=decline)
-        self.accepts: dict[str, Callable[..., bool]] = {}
+        self.accepts: dict[str, Callable[[Any], bool]] = {}
 
     def _of_opaque(self, field: Any, variable: str) -> list[str]:
         """What to ask of the bytes of a price; a caller may ask it elsewhere."""
@@ -86,14 +86,11 @@ class TwinChecks(Checks):
     def _keeper(self, field: Any) -> Callable[[bytes], bool]:
         """Whether the bytes of a price keep its rules; it raises for what is not remembered."""
         accept, parse = self.accepts[field.name], parser(field)
-        names = [part.name for part in field.message_type.fields]
         required: bool = field_rules(field).required
 
         def keep(encoded: bytes) -> bool:
             message = parse(encoded)
-            if message is None:
-                return not required
-            return accept(*(getattr(message, name) for name in names))
+            return not required if message is None else accept(message)
 
         return keep
 
@@ -105,8 +102,9 @@ class TwinChecks(Checks):
         places = {part.name: part.name for part in field.message_type.fields}
         conditions, _ = self._flat_conditions(field, variable, places)
         asked = " and ".join(conditions) or "True"
+        lines = [*(f"{part} = message.{part}" for part in places), f"return {asked}"]
         self.accepts[field.name] = build_function(
-            f"accept_{field.name}", ", ".join(places), [f"return {asked}"], self.names
+            f"accept_{field.name}", "message", lines, self.names
         )
         self.lines.append(f"{variable} = {message}.{field.name}")
         self._ask(self._of_opaque(field, variable))

@@ -138,16 +138,14 @@ def _maker(
     pair: Pair, reading: _Reading, unset: object, write: Callable[[Any], Any]
 ) -> Callable[[bytes], Any]:
     """What makes a column's value of the bytes of a message that keeps the rules."""
-    accept = reading.accepts[pair.field]
-    parse = parser(pair.descriptor)
-    names = [part.name for part in pair.descriptor.message_type.fields]
+    accept, parse = reading.accepts[pair.field], parser(pair.descriptor)
     optional = pair.nullable and not field_rules(pair.descriptor).required
 
     def make(encoded: bytes) -> Any:
         message = parse(encoded)
         if message is None and optional:
             return unset
-        if message is None or not accept(*(getattr(message, name) for name in names)):
+        if message is None or not accept(message):
             raise ValueError("breaks a rule")
         return write(pair.codec.read(message))
 
