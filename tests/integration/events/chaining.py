@@ -34,6 +34,11 @@ class Seen:
             self._watched.add(connection)
             connection.add_query_logger(self._note)
 
+    async def write(self, event: Event[PricesUpdated], connection: Connection) -> None:
+        """A handler that is watched."""
+        self.watch(connection)
+        await write(event, connection)
+
     @property
     def chained(self) -> int:
         """How many commits have begun the next event."""

@@ -12,6 +12,7 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.events import async_redis
+from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
 
 type Sessions = async_sessionmaker[AsyncSession]
 
@@ -41,6 +42,16 @@ async def effects(sessions: Sessions) -> Any:
     async with sessions.begin() as session:
         await session.execute(text("CREATE TABLE effects (key text, event_id uuid, n serial)"))
     return sessions
+
+
+@pytest.fixture
+async def inbox(engine: AsyncEngine, effects: Any) -> AsyncIterator[AsyncpgInbox]:
+    """The inbox of asyncpg, which gives back every connection."""
+    del effects  # the table
+    inbox = AsyncpgInbox(engine)
+    yield inbox
+    await inbox.aclose()
+    assert engine.pool.checkedout() == 0
 
 
 @pytest.fixture

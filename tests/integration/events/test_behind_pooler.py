@@ -2,19 +2,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.embedded import EmbeddedServers
-from cartsnitch_common.events import Consumer, ConsumerOptions, Event
 from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
 from cartsnitch_common.events.relay import Relay, RelayOptions
 from tests.integration.engine.pooler import PgBouncer
-from tests.integration.events.consuming import FAST, GROUP, add, effects_by_key, until
+from tests.integration.events.chaining import new_consumer
+from tests.integration.events.consuming import add, effects_by_key, until
 from tests.integration.events.consuming import running as consuming
 from tests.integration.events.relaying import by_key, on_the_wire, running, until_empty, write
 
@@ -53,14 +51,7 @@ async def test_commits_that_begin_the_next_event_work_behind_a_pooler(
         pooled = Settings.load(database_url=f"{url}?prepared_statement_cache_size=0")
         engine = async_engine(pooled, pool_size=8)
         inbox = AsyncpgInbox(engine)
-        options = ConsumerOptions(**FAST, concurrency=6)
-        consumer: Consumer[Any] = Consumer(redis, inbox, group=GROUP, options=options)
-
-        @consumer.on(PricesUpdated)
-        async def write(event: Event[PricesUpdated], connection: asyncpg.Connection[Any]) -> None:
-            statement = "INSERT INTO effects (key, event_id) VALUES ($1, $2)"
-            await connection.execute(statement, event.key, event.event_id)
-
+        consumer = new_consumer(redis, inbox, options={"concurrency": 6})
         async with consuming(consumer):
             await until(lambda: consumer.stats.handled == 200)
         await inbox.aclose()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.events import Event
@@ -36,15 +35,6 @@ from tests.integration.events.consuming import (
     until,
     until_effects,
 )
-
-
-@pytest.fixture
-async def inbox(engine: AsyncEngine, effects: Any) -> AsyncIterator[AsyncpgInbox]:
-    del effects  # the table
-    inbox = AsyncpgInbox(engine)
-    yield inbox
-    await inbox.aclose()
-    assert engine.pool.checkedout() == 0
 
 
 @pytest.mark.parametrize("point", FAULT_POINTS)
@@ -102,10 +92,6 @@ async def test_a_cancelled_consumer_leaves_no_transaction(
     """Wherever a cancellation meets it, and in the commit that begins the next event too."""
     seen = Seen()
 
-    async def handle(event: Event[PricesUpdated], connection: Connection) -> None:
-        seen.watch(connection)
-        await write(event, connection)
-
     sent: dict[str, list[str]] = {}
     for number in range(400):
         key = f"k{number % 40}"
@@ -113,7 +99,7 @@ async def test_a_cancelled_consumer_leaves_no_transaction(
     for number in range(12):
         # What it had in hand is its successor's second delivery, which no commit begins.
         options = {"concurrency": 3, "batch_size": 6}
-        consumer = new_consumer(redis, inbox, handle, options=options)
+        consumer = new_consumer(redis, inbox, seen.write, options=options)
         task = asyncio.create_task(consumer.run(asyncio.Event()))
         async with asyncio.timeout(10):
             while consumer.stats.handled < 18:  # noqa: ASYNC110 - a counter tells

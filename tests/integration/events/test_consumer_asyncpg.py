@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.events import Consumer, ConsumerOptions, Event
 from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
+from tests.integration.events.chaining import write
 from tests.integration.events.consuming import (
     FAST,
     GROUP,
@@ -27,22 +26,8 @@ from tests.integration.events.consuming import (
 )
 
 
-@pytest.fixture
-async def inbox(engine: AsyncEngine, effects: Any) -> AsyncIterator[AsyncpgInbox]:
-    del effects  # the table
-    inbox = AsyncpgInbox(engine)
-    yield inbox
-    await inbox.aclose()
-    assert engine.pool.checkedout() == 0
-
-
 def new_consumer(redis: Redis, inbox: AsyncpgInbox, **options: Any) -> Consumer[Any]:
     return Consumer(redis, inbox, group=GROUP, options=ConsumerOptions(**FAST, **options))
-
-
-async def write(event: Event[PricesUpdated], connection: asyncpg.Connection[Any]) -> None:
-    statement = "INSERT INTO effects (key, event_id) VALUES ($1, $2)"
-    await connection.execute(statement, event.key, event.event_id)
 
 
 async def test_events_have_one_effect_each_in_order(
