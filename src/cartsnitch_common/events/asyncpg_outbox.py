@@ -54,7 +54,7 @@ async def enqueue(
         DatabaseError: The database refuses the row, or cannot be used.
     """
     event = seal(payload, service=service, key=key, **context)
-    row = outbox_row(event.event_id, event.event_type, key, event.data)
+    row = outbox_row(event, key)
     statement, names = _statement()
     with database_errors():
         await connection.execute(statement, *[row[name] for name in names])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 from sqlalchemy import ARRAY, Integer, Table, bindparam, func, insert, select
 
+from cartsnitch.event.v1 import Envelope
 from cartsnitch_common.db.models.event import OutboxEvent
-from cartsnitch_common.events.envelope import encode, wrap
 from cartsnitch_common.events.names import key_lock
-from cartsnitch_common.events.sealing import seal_all
+from cartsnitch_common.events.sealing import seal, seal_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from google.protobuf.message import Message
     from sqlalchemy import Insert, TableValuedAlias
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
     from sqlalchemy.types import TypeEngine
 
-    from cartsnitch.event.v1 import Envelope
     from cartsnitch_common.constants import Service
     from cartsnitch_common.events.envelope import EventContext
+    from cartsnitch_common.events.sealing import Sealed
 
 _COLUMNS: Final = ("event_id", "event_type", "key", "envelope")
 
@@ -68,9 +68,9 @@ async def enqueue(
         EventError: The event is refused; see ``wrap``.
         InvalidFieldError: A rule of the contract is broken.
     """
-    envelope = wrap(payload, service=service, key=key, **context)
-    await session.execute(outbox_insert(), _parameters(envelope))
-    return envelope
+    sealed = seal(payload, service=service, key=key, **context)
+    await session.execute(outbox_insert(), outbox_row(sealed, key))
+    return Envelope.FromString(sealed.data)
 
 
 def enqueue_sync(
@@ -82,9 +82,9 @@ def enqueue_sync(
     **context: Unpack[EventContext],
 ) -> Envelope:
     """``enqueue`` for code without asyncio."""
-    envelope = wrap(payload, service=service, key=key, **context)
-    session.execute(outbox_insert(), _parameters(envelope))
-    return envelope
+    sealed = seal(payload, service=service, key=key, **context)
+    session.execute(outbox_insert(), outbox_row(sealed, key))
+    return Envelope.FromString(sealed.data)
 
 
 async def enqueue_all(
@@ -112,10 +112,10 @@ async def enqueue_all(
         EventError: An event is refused; see ``wrap``. None is written then.
         InvalidFieldError: A rule of the contract is broken.
     """
-    envelopes = [wrap(payload, service=service, key=key, **context) for payload, key in events]
-    if envelopes:
-        await session.execute(_insert_all(), _columns(map(_parameters, envelopes)))
-    return envelopes
+    sealed = seal_all(events, service, cast("EventContext", context))
+    if sealed:
+        await session.execute(_insert_all(), _columns(sealed, events))
+    return [Envelope.FromString(each.data) for each in sealed]
 
 
 def enqueue_all_sync(
@@ -126,10 +126,10 @@ def enqueue_all_sync(
     **context: Unpack[SharedContext],
 ) -> list[Envelope]:
     """``enqueue_all`` for code without asyncio."""
-    envelopes = [wrap(payload, service=service, key=key, **context) for payload, key in events]
-    if envelopes:
-        session.execute(_insert_all(), _columns(map(_parameters, envelopes)))
-    return envelopes
+    sealed = seal_all(events, service, cast("EventContext", context))
+    if sealed:
+        session.execute(_insert_all(), _columns(sealed, events))
+    return [Envelope.FromString(each.data) for each in sealed]
 
 
 def columns_of(
@@ -144,19 +144,14 @@ def columns_of(
     draws the rows' ids, and these in the order of the events; see ``enqueue``. Arguments and
     errors are those of ``enqueue_all``.
     """
-    shared = cast("EventContext", context)  # whose other keys are not required
-    sealed = zip(seal_all(events, service, shared), events, strict=True)
-    return _columns(
-        outbox_row(event.event_id, event.event_type, key, event.data) for event, (_, key) in sealed
-    )
+    return _columns(seal_all(events, service, cast("EventContext", context)), events)
 
 
-def _columns(events: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The rows of ``outbox_row`` as the parameters of ``_insert_all``.
-
-    The locks stand in one order for everybody.
-    """
-    rows = list(events)
+def _columns(
+    sealed: Sequence[Sealed], events: Sequence[tuple[Message, str]]
+) -> dict[str, list[Any]]:
+    """The parameters of ``_insert_all``; the locks in one order for everybody."""
+    rows = [outbox_row(event, key) for event, (_, key) in zip(sealed, events, strict=True)]
     locks = sorted({(row["lock_space"], row["lock_number"]) for row in rows})
     parameters = {name: [row[name] for row in rows] for name in _COLUMNS}
     parameters["lock_spaces"] = [space for space, _ in locks]
@@ -164,20 +159,16 @@ def _columns(events: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
     return parameters
 
 
-def _parameters(envelope: Envelope) -> dict[str, Any]:
-    return outbox_row(envelope.event_id, envelope.event_type, envelope.key, encode(envelope))
-
-
-def outbox_row(event_id: str, event_type: str, key: str, envelope: bytes) -> dict[str, Any]:
+def outbox_row(event: Sealed, key: str) -> dict[str, Any]:
     """The parameters of ``outbox_insert``: the key's lock, and the columns."""
-    space, number = key_lock(event_type, key)
+    space, number = key_lock(event.event_type, key)
     return {
         "lock_space": space,
         "lock_number": number,
-        "event_id": uuid.UUID(event_id),
-        "event_type": event_type,
+        "event_id": uuid.UUID(event.event_id),
+        "event_type": event.event_type,
         "key": key,
-        "envelope": envelope,
+        "envelope": event.data,
     }
 
 
