@@ -159,10 +159,10 @@ class Guarded:
 
 
 @contextmanager
-def guarded_server() -> Iterator[Guarded]:
+def guarded_server(program: Path | None = None) -> Iterator[Guarded]:
     """A server with the generated users, each with a password, and streams for them."""
     passwords = {user: secrets.token_hex(16) for user in USERS}
-    with one_server() as node:
+    with one_server(program) as node:
         add_users(node, passwords)
         with node.admin() as admin:
             for channel in CHANNELS:

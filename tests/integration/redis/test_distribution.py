@@ -155,7 +155,7 @@ async def check_both(settings: Settings) -> None:
 
 def test_every_cell_is_as_written_on_redis_too() -> None:
     """Redis 7 judges the generated users as Valkey does, command by command."""
-    with one_server(distribution_redis()) as node:
-        count, wrong = permissions.mistakes(node, permissions.set_up(node))
+    with permissions.guarded_server(distribution_redis()) as guarded:
+        count, wrong = permissions.mistakes(guarded)
     assert wrong == []
     assert count > 600
