@@ -39,3 +39,23 @@ def remembered[K, V](make: Callable[[K], V]) -> Callable[[K], V]:
     own way to look up, which costs as much as the finding.
     """
     return Memo(make).__getitem__
+
+
+def memory[K, V](make: Callable[[K], V]) -> tuple[dict[K, V], Callable[[K], V]]:
+    """What ``remembered`` gives, and the plain dictionary behind it.
+
+    Generated code looks it up by brackets, at a third of the cost of a call, and calls where
+    that raises KeyError.
+    """
+    known: dict[K, V] = {}
+
+    def look_up(key: K) -> V:
+        if key in known:
+            return known[key]
+        made = make(key)
+        if len(known) >= _LIMIT:
+            known.clear()
+        known[key] = made
+        return made
+
+    return known, look_up

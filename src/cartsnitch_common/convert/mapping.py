@@ -22,9 +22,10 @@ from cartsnitch_common.contract.twins import twin_of
 from cartsnitch_common.convert import binary
 from cartsnitch_common.convert.codecs import codec_for
 from cartsnitch_common.convert.pairs import Pair
+from cartsnitch_common.convert.pieces import WIRE
 from cartsnitch_common.convert.readers import build_copy_reader, build_values_reader
 from cartsnitch_common.convert.shapes import shape_of
-from cartsnitch_common.convert.wire import WIRE, build_record_encoder, build_row_writer
+from cartsnitch_common.convert.wire import build_record_encoder, build_row_writer
 from cartsnitch_common.errors import UnmappableValueError
 
 if TYPE_CHECKING:

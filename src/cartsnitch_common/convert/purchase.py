@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cartsnitch.purchase.v1 import Purchase, PurchaseItem
 from cartsnitch_common.contract import check
 from cartsnitch_common.convert.mapping import DECLINED, Mapping
-from cartsnitch_common.convert.wire import WIRE, message_prefix, message_prefix_text
+from cartsnitch_common.convert.pieces import SHORT, WIRE, heads_of, message_prefix
 from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
 
@@ -18,7 +18,7 @@ PURCHASE_ITEM: Final = Mapping(row=models.PurchaseItem, message=PurchaseItem)
 
 _ITEMS: Final = Purchase.DESCRIPTOR.fields_by_name["items"]
 _prefix: Final = message_prefix(_ITEMS)
-_prefix_text: Final = message_prefix_text(_ITEMS)
+_HEADS, _longer_head = heads_of(_ITEMS)
 
 
 class PurchaseMapping(Mapping[models.Purchase, Purchase]):
@@ -34,11 +34,14 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
         items = row.__dict__.get("items")  # through the attribute it takes three times as long
         if items is None:
             return super().encode_row(row)
-        write = PURCHASE_ITEM.write_row
+        write, heads = PURCHASE_ITEM.write_row, _HEADS
         try:
-            texts = [write(item.__dict__) for item in items]
-            parts = [f"{_prefix_text(len(text))}{text}" for text in texts]
-            return "".join([self.write_row(row.__dict__), *parts]).encode(WIRE)
+            parts = [self.write_row(row.__dict__)]
+            for item in items:
+                text = write(item.__dict__)
+                size = len(text)
+                parts += heads[size] if size < SHORT else _longer_head(size), text
+            return "".join(parts).encode(WIRE)
         except DECLINED:
             pass  # and is no context of the slow way's error: it may print a value
         purchase, encoded = super().encode_row(row), []

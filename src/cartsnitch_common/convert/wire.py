@@ -16,34 +16,26 @@ import json
 import operator
 import struct
 import uuid
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncpg.pgproto.pgproto import UUID
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from cartsnitch_common.contract.memo import remembered
-from cartsnitch_common.contract.scalars import to_date, to_decimal, to_money
 from cartsnitch_common.contract.source import build_function
+from cartsnitch_common.convert import pieces
+from cartsnitch_common.convert.pieces import BYTES, FIXED64, SHORT, VARINT, WIRE, tag_of, varint
 from cartsnitch_common.convert.shapes import Shape, enum_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from google.protobuf.message import Message
 
     from cartsnitch_common.convert.pairs import Pair
 
     type RowWriter = Callable[[Mapping[str, Any]], str]
     type RecordEncoder = Callable[[Iterable[Any]], list[bytes]]
 
-_VARINT, _FIXED64, _BYTES = 0, 1, 2
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 _MILLION: Final = 1_000_000
 _DOUBLE: Final = struct.Struct("<d")
-WIRE: Final = "latin-1"
-"""The encoding in which each byte is the character of its number."""
 
 _READ_JSON: Final = json.JSONDecoder().raw_decode
 """Without the space around it that ``json.loads`` looks for: PostgreSQL's text has none."""
@@ -75,10 +67,10 @@ def build_row_writer(name: str, pairs: Sequence[Pair]) -> RowWriter:
     are there. It raises KeyError, TypeError, ValueError or AttributeError for a row that it
     does not like; why is the slow way's to find out.
     """
-    lines, text, names = _writing(pairs, native=True)
-    names["columns_of"] = operator.itemgetter(*[pair.column for pair in pairs])
-    lines = [f"{_variables(pairs)} = columns_of(row)", *lines, f"return {text}"]
-    return build_function(f"write_row_{name}", "row", lines, names)
+    writing = _Writing(pairs, native=True)
+    writing.names["columns_of"] = operator.itemgetter(*[pair.column for pair in pairs])
+    lines = [f"{_variables(pairs)} = columns_of(row)", *writing.lines("return {}")]
+    return build_function(f"write_row_{name}", "row", lines, writing.names)
 
 
 def build_record_encoder(name: str, pairs: Sequence[Pair]) -> RecordEncoder:
@@ -87,175 +79,147 @@ def build_record_encoder(name: str, pairs: Sequence[Pair]) -> RecordEncoder:
     The scalars are those of ``projection.py``, in the order of the pairs. It raises
     TypeError or ValueError for a value that no message can carry.
     """
-    lines, text, names = _writing(pairs, native=False)
+    writing = _Writing(pairs, native=False)
+    each = writing.lines(f"append({{}}.encode({WIRE!r}))", leave="continue")
     lines = [
         "found = []",
         "append = found.append",
         f"for {_variables(pairs)}, in records:",
-        *[f"    {line}" for line in (*lines, f"append({text}.encode({WIRE!r}))")],
+        *[f"    {line}" for line in each],
         "return found",
     ]
-    return build_function(f"encode_records_{name}", "records", lines, names)
-
-
-def message_prefix(field: Any) -> Callable[[int], bytes]:
-    """What stands before a message of some length in a field."""
-    tag = _tag(field, _BYTES)
-    return remembered(lambda length: tag + varint(length))
-
-
-def message_prefix_text(field: Any) -> Callable[[int], str]:
-    """``message_prefix`` as text."""
-    return _remembered(message_prefix(field))
-
-
-def varint(number: int) -> bytes:
-    """A whole number as protobuf writes it: seven bits a byte, the lowest first."""
-    number &= (1 << 64) - 1
-    found = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
-
-
-def _tag(field: Any, kind: int) -> bytes:
-    return varint(field.number << 3 | kind)
+    return build_function(f"encode_records_{name}", "records", lines, writing.names)
 
 
 def _variables(pairs: Iterable[Pair]) -> str:
     return ", ".join(f"{pair.column}_" for pair in pairs)
 
 
-def _writing(pairs: Sequence[Pair], *, native: bool) -> tuple[list[str], str, dict[str, Any]]:
-    """The lines that look at the values, the expression of the text, and the names of both."""
-    names: dict[str, Any] = {"join": "".join, "recode": _recode}
-    lines: list[str] = []
-    text = ""
-    for pair in pairs:
-        value = f"{pair.column}_"
+class _Writing:
+    """How values become the text of a message, as lines of a function.
+
+    Attributes:
+        names: The objects that the lines name.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], *, native: bool) -> None:
+        """Compose the lines.
+
+        Args:
+            pairs: The columns, whose values are in the variables of ``_variables``.
+            native: Whether the values are the row's own, else message-ready scalars.
+        """
+        self.names: dict[str, Any] = {"join": "".join, "recode": pieces.recode}
+        self._native = native
+        self._looks: list[str] = []
+        self._known: dict[str, str] = {}
+        text = ""
+        for pair in pairs:
+            value = f"{pair.column}_"
+            self._look_at(pair, value)
+            piece = self._piece(pair, value)
+            text += f"{{'' if {value} is None else f'{piece}'}}" if pair.nullable else piece
+        self._text = f"f'{text}'"
+
+    def lines(self, use: str, leave: str = "") -> list[str]:
+        """The lines that look at the values, compose the text and use it.
+
+        Numbers and dates are looked up where they are known, as nearly all are; if one is
+        not, it is done again with a call for each, which makes and remembers what is missing.
+
+        Args:
+            use: What is done with the text, for which ``{}`` stands.
+            leave: What ends it, if ``use`` does not.
+        """
+        used = use.format(self._text)
+        if not self._known:
+            return [*self._looks, used]
+        called = used
+        for known, call in self._known.items():
+            called = called.replace(known, call)
+        end = [f"else: {leave}"] if leave else []
+        return [*self._looks, "try:", f"    {used}", "except KeyError: pass", *end, called]
+
+    def _look_at(self, pair: Pair, value: str) -> None:
         unset = f"{value} is not None and " if pair.nullable else ""
-        classes = (_NATIVE if native else _READY).get(pair.shape)
+        classes = (_NATIVE if self._native else _READY).get(pair.shape)
         if classes is not None:
-            wanted = " and ".join(f"{value}.__class__ is not {_named(c, names)}" for c in classes)
-            lines.append(f"if {unset}{wanted}: raise TypeError('is of another class')")
+            named = [self._named(kind) for kind in classes]
+            wanted = " and ".join(f"{value}.__class__ is not {name}" for name in named)
+            self._looks.append(f"if {unset}{wanted}: raise TypeError('is of another class')")
         if pair.shape is Shape.TEXT:
-            lines.append(f"if {unset}not {value}.isascii(): {value} = recode({value})")
-        piece = _piece(pair, value, names, native=native)
-        text += f"{{'' if {value} is None else f'{piece}'}}" if pair.nullable else piece
-    return lines, f"f'{text}'", names
+            self._looks.append(f"if {unset}not {value}.isascii(): {value} = recode({value})")
 
+    def _named(self, kind: type) -> str:
+        name = f"{kind.__module__}_{kind.__name__}".replace(".", "_")
+        self.names[name] = kind
+        return name
 
-def _named(kind: type, names: dict[str, Any]) -> str:
-    name = f"{kind.__module__}_{kind.__name__}".replace(".", "_")
-    names[name] = kind
-    return name
+    def _piece(self, pair: Pair, value: str) -> str:  # noqa: C901, PLR0911 - one case a shape
+        """The piece of an f-string that is a set field, tag included.
+
+        Args:
+            pair: The column and the field.
+            value: The variable of the value, which is not None.
+        """
+        names, field, made = self.names, pair.descriptor, f"made_{pair.column}"
+        tag = tag_of(field, BYTES)
+        match pair.shape:
+            case Shape.UUID:
+                return f"{_literal(tag + _UUID_LENGTH)}{{{value}!s}}"
+            case Shape.TEXT:
+                # An empty text is written where it is told from an unset one, and only there.
+                heads, names[f"longer_{pair.column}"] = pieces.heads_of(field)
+                names[made] = heads if field.has_presence else ("", *heads[1:])
+                short = f"{made}[size] if (size := len({value})) < {SHORT}"
+                return f"{{{short} else longer_{pair.column}(size)}}{{{value}}}"
+            case Shape.ENUM:
+                tag = tag_of(field, VARINT)
+                names[made] = {
+                    member: (tag + varint(number)).decode(WIRE)
+                    for member, number in enum_numbers(pair.type, field).items()
+                }
+                return f"{{{made}[{value}]}}"
+            case Shape.BOOL:
+                flag = tag_of(field, VARINT).decode(WIRE)
+                names[made] = {
+                    False: flag + "\0" if field.has_presence else "",
+                    True: flag + "\1",
+                }
+                return f"{{{made}[{value}]}}"
+            case Shape.DOUBLE:
+                names["double"] = lambda number: _DOUBLE.pack(number).decode(WIRE)
+                return f"{_literal(tag_of(field, FIXED64))}{{double({value})}}"
+            case Shape.MONEY | Shape.DECIMAL:
+                # By its text, of which Decimal() makes the same again: a Decimal takes 500 ns to
+                # find its hash, for each that the driver gives anew, and 60 ns to write its text.
+                text = f"f'{{{value}!s}}'" if self._native else value
+                numbers = pieces.numbers(pair.type.scale, money=pair.shape is Shape.MONEY)
+                return f"{_literal(tag)}{self._look_up(pair, text, numbers)}"
+            case Shape.DATE:
+                dates = pieces.dates() if self._native else pieces.days()
+                return f"{_literal(tag)}{self._look_up(pair, value, dates)}"
+            case Shape.TIME:
+                names |= {made: pieces.time_writer(tag), "EPOCH": _EPOCH}
+                if self._native:
+                    since = f"(since := {value} - EPOCH)"  # a TypeError for a naive one
+                    return f"{{{made}({since}.days * 86400 + since.seconds, since.microseconds)}}"
+                return f"{{{made}(*divmod({value}, {_MILLION}))}}"
+            case Shape.TEXTS:
+                _, length = pieces.heads_of(field)
+                names |= {made: length, "read": _READ_JSON}
+                texts = value if self._native else f"read({value})[0]"
+                text = "each if each.isascii() else recode(each)"
+                return f"{{join([{made}(len(text := {text})) + text for each in {texts}])}}"
+
+    def _look_up(self, pair: Pair, key: str, memory: tuple[Any, Any]) -> str:
+        """The piece that a memory has for a key."""
+        known, call = f"known_{pair.column}", f"made_{pair.column}"
+        self.names[known], self.names[call] = memory
+        self._known[f"{known}[{key}]"] = f"{call}({key})"
+        return f"{{{known}[{key}]}}"
 
 
 def _literal(encoded: bytes) -> str:
     """Bytes as a piece of an f-string."""
     return "".join(f"\\x{byte:02x}" for byte in encoded)
-
-
-def _piece(pair: Pair, value: str, names: dict[str, Any], *, native: bool) -> str:  # noqa: C901, PLR0911 - one case a shape
-    """The piece of an f-string that is a set field, tag included.
-
-    Args:
-        pair: The column and the field.
-        value: The variable of the value, which is not None.
-        names: Takes the objects that the piece names.
-        native: Whether the value is the row's own, else a message-ready scalar.
-    """
-    field, made = pair.descriptor, f"made_{pair.column}"
-    tag = _tag(field, _BYTES)
-    match pair.shape:
-        case Shape.UUID:
-            return f"{_literal(tag + _UUID_LENGTH)}{{{value}!s}}"
-        case Shape.TEXT:
-            # An empty text is written where it is told from an unset one, and only there.
-            unset = b"" if not field.has_presence else tag + b"\0"
-            names[made] = _remembered(lambda length: tag + varint(length) if length else unset)
-            return f"{{{made}(len({value}))}}{{{value}}}"
-        case Shape.ENUM:
-            tag = _tag(field, _VARINT)
-            numbers = enum_numbers(pair.type, field)
-            names[made] = {
-                member: (tag + varint(number)).decode(WIRE) for member, number in numbers.items()
-            }
-            return f"{{{made}[{value}]}}"
-        case Shape.BOOL:
-            flag = _tag(field, _VARINT).decode(WIRE)
-            names[made] = {False: flag + "\0" if field.has_presence else "", True: flag + "\1"}
-            return f"{{{made}[{value}]}}"
-        case Shape.DOUBLE:
-            names["double"] = lambda number: _DOUBLE.pack(number).decode(WIRE)
-            return f"{_literal(_tag(field, _FIXED64))}{{double({value})}}"
-        case Shape.MONEY | Shape.DECIMAL:
-            # By its text, of which Decimal() makes the same again: a Decimal takes 500 ns to
-            # find its hash, for each that the driver gives anew, and 60 ns to write its text.
-            names[made] = _number_writer(pair.shape, pair.type.scale)
-            text = f"f'{{{value}!s}}'" if native else value
-            return f"{_literal(tag)}{{{made}({text})}}"
-        case Shape.DATE:
-            names[made] = _date_writer(native=native)
-            return f"{_literal(tag)}{{{made}({value})}}"
-        case Shape.TIME:
-            names |= {made: _time_writer(tag), "EPOCH": _EPOCH}
-            if native:
-                since = f"(since := {value} - EPOCH)"  # a TypeError for a naive one
-                return f"{{{made}({since}.days * 86400 + since.seconds, since.microseconds)}}"
-            return f"{{{made}(*divmod({value}, {_MILLION}))}}"
-        case Shape.TEXTS:
-            names |= {made: _remembered(lambda length: tag + varint(length)), "read": _READ_JSON}
-            texts = value if native else f"read({value})[0]"
-            text = "each if each.isascii() else recode(each)"
-            return f"{{join([{made}(len(text := {text})) + text for each in {texts}])}}"
-
-
-def _remembered(make: Callable[[Any], bytes]) -> Callable[[Any], str]:
-    return remembered(lambda key: make(key).decode(WIRE))
-
-
-def _recode(text: str) -> str:
-    """The text of the bytes of a text."""
-    return text.encode().decode(WIRE)
-
-
-@cache
-def _number_writer(shape: Shape, scale: int) -> Callable[[str], str]:
-    """What writes the text of a number, without the tag.
-
-    All columns of a scale have one memory, a quarter of what one each would take: a receipt's
-    unit prices and regular prices are the same prices, and what is small stays in the
-    processor's cache.
-    """
-    del scale  # texts of another scale are other texts
-    write = to_money if shape is Shape.MONEY else to_decimal
-    return _remembered(lambda text: _sized(write(decimal.Decimal(text))))
-
-
-@cache
-def _date_writer(*, native: bool) -> Callable[[Any], str]:
-    """What writes a date, or the days since 1970, without the tag."""
-    if native:
-        return _remembered(lambda date: _sized(to_date(date)))
-    return _remembered(lambda days: _sized(to_date(dt.date.fromordinal(_EPOCH_DAY + days))))
-
-
-def _sized(message: Message) -> bytes:
-    payload = message.SerializeToString()
-    return varint(len(payload)) + payload
-
-
-def _time_writer(tag: bytes) -> Callable[[int, int], str]:
-    prefixes = [tag + bytes([length]) for length in range(32)]
-
-    def write(seconds: int, microseconds: int) -> str:
-        message = Timestamp()
-        message.seconds = seconds
-        message.nanos = microseconds * 1000
-        payload = message.SerializeToString()
-        return (prefixes[len(payload)] + payload).decode(WIRE)
-
-    return write

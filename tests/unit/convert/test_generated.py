@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import make_transient_to_detached
 
 from cartsnitch_common.constants import StoreSlug
-from cartsnitch_common.contract.memo import Memo
+from cartsnitch_common.contract.memo import Memo, memory
 from cartsnitch_common.contract.twins import twin_of
-from cartsnitch_common.convert import MAPPINGS, from_message, to_bytes, to_message
+from cartsnitch_common.convert import MAPPINGS, from_message, pieces, to_bytes, to_message
 from cartsnitch_common.convert.binary import SIGNATURE, TRAILER
-from cartsnitch_common.convert.wire import WIRE, varint
+from cartsnitch_common.convert.pieces import WIRE, varint
 from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
 from tests.arbitrary import message_classes
@@ -221,6 +221,38 @@ def test_a_stranger_cannot_fill_the_memory() -> None:
     mapping = next(one for one in MAPPINGS if one.row is models.PriceHistory)
     assert mapping.read_twin(mapping.twin(message)) is None
     assert from_message(message).regular_price == decimal.Decimal("2.5")
+
+
+def test_a_memory_is_bounded() -> None:
+    """What generated code looks up forgets too, and has what it was last asked for."""
+    known, look_up = memory(str)
+    for number in range(10_000):
+        assert look_up(number) == look_up(number) == known[number] == str(number)
+        assert len(known) <= 4096
+
+
+@pytest.mark.parametrize("way", ["a row", "a record"])
+def test_prices_are_written_that_the_memory_forgets_by_the_way(way: str) -> None:
+    """It is full at the second of a row's new prices: the first is forgotten, and no byte is."""
+    mapping = next(one for one in MAPPINGS if one.row is models.PriceHistory)
+    row = _price(
+        regular_price=decimal.Decimal("7777.0001"), sale_price=decimal.Decimal("7777.0002")
+    )
+    record = [getattr(row, pair.column) for pair in mapping.pairs]
+    ready = [
+        str(value) if isinstance(value, (uuid.UUID, decimal.Decimal)) else value for value in record
+    ]
+    ready[[pair.column for pair in mapping.pairs].index("observed_date")] = 20_522
+    known, look_up = pieces.numbers(4, money=True)
+    known.clear()
+    for cents in range(4095):
+        look_up(f"{cents}.0000")
+    if way == "a row":
+        encoded = mapping.write_row(row.__dict__).encode(WIRE)
+    else:
+        encoded = mapping.encode_records([ready])[0]
+    assert 0 < len(known) < 4
+    assert encoded == mapping._slow_message(row).SerializeToString()
 
 
 def test_a_memo_keeps_no_failure() -> None:
