@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from cartsnitch_common.events.asyncpg_inbox import Connection
 
 _KEYS: Final = 200
-_TASKS: Final = 32
-"""Transactions that write events at once: each waits for the disk, and they wait together."""
+_TASKS: Final = 8
+"""Transactions that write events at once: each waits for the disk, and they wait together.
+More of them only write what the consumer has yet to catch up with when they have ended."""
 _WARM: Final = 200
 """Events before the first that counts: what runs for days is not judged by its first second."""
 _HANDLERS: Final = 10

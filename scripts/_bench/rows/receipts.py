@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _PRICES: Final = 100_000
 _ITEMS: Final = 20
-_RECEIPTS: Final = 10
+_RECEIPTS: Final = 50
 _USER: Final = "a-buyer"
 _STORE: Final = STORES[0].id
 _DAY: Final = dt.date(2026, 1, 2)
