@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _declared(suite: str) -> list[Row]:
     package = _SUITES[suite]
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    last = getattr(package, "LAST", ())
+    found = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    names = sorted(found, key=lambda name: (name in last, name))
     modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
     return [row for module in modules for row in getattr(module, "ROWS", ())]
 

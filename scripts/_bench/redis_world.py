@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -66,11 +69,27 @@ async def _server(_: World) -> AsyncIterator[Settings]:
 
 @contextmanager
 def servers(*, append_only: Any) -> Iterator[Settings]:
-    """Both servers, writing to the disk as in production; the stream as it is asked for."""
-    tuned = {"shared_buffers": "256MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
-    with start_servers(durable=True, append_only=append_only, postgres_settings=tuned) as started:
+    """Both servers, writing to the disk as in production; the stream as it is asked for.
+
+    PostgreSQL is reached by a Unix socket, as where all is one machine: a message each way takes
+    a fifth less of both processors than by TCP.
+    """
+    with ExitStack() as stack:
+        sockets = stack.enter_context(TemporaryDirectory(prefix="bench-"))
+        Path(sockets).chmod(0o1777)  # the server may be of another account
+        tuned = {
+            "shared_buffers": "256MB",
+            "max_wal_size": "4GB",
+            "checkpoint_timeout": "30min",
+            "unix_socket_directories": sockets,
+        }
+        started = stack.enter_context(
+            start_servers(durable=True, append_only=append_only, postgres_settings=tuned)
+        )
+        url = urlsplit(started.database_url)
+        local = f"{url.username}:{url.password}@{url.path}?host={sockets}&port={url.port}"
         yield Settings.load(
-            database_url=started.database_url,
+            database_url=f"{url.scheme}://{local}",
             redis_url=started.redis_url,
             service="bench",
             database_statement_timeout=3600,

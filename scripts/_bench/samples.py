@@ -17,6 +17,7 @@ MANY: Final = 2000
 
 _SEEN: Final = dt.datetime(2026, 3, 10, 14, 30, 12, 345_678, tzinfo=dt.UTC)
 _DAY: Final = dt.date(2026, 3, 10)
+_CENT: Final = decimal.Decimal("0.01")
 _START: Final = 0x019C_D7F0_0000
 """The time of the first key. Unit: milliseconds since 1970."""
 
@@ -48,27 +49,29 @@ class Samples:
             normalized_product_id=self._chance.choice(self.products),
             store_id=self._chance.choice(self.stores),
             observed_date=_DAY - dt.timedelta(days=self._chance.randrange(365)),
-            regular_price=self._dollars(4),
-            sale_price=self._dollars(4),
-            loyalty_price=self._dollars(4) if self._chance.random() < 0.7 else None,  # noqa: PLR2004
-            coupon_price=self._dollars(4) if self._chance.random() < 0.3 else None,  # noqa: PLR2004
+            regular_price=self._shelf_price(),
+            sale_price=self._shelf_price(),
+            loyalty_price=self._shelf_price() if self._chance.random() < 0.7 else None,  # noqa: PLR2004
+            coupon_price=self._shelf_price() if self._chance.random() < 0.3 else None,  # noqa: PLR2004
             source=PriceSource.RECEIPT if receipt else PriceSource.CATALOG,
             purchase_item_id=self.key() if receipt else None,
         )
 
     def item(self, purchase_id: UUID | None = None) -> models.PurchaseItem:
         """A line of a receipt."""
+        quantity = decimal.Decimal(self._chance.choice(["1.000", "2.000", "0.755"]))
+        unit_price = self._shelf_price()
         return models.PurchaseItem(
             id=self.key(),
             purchase_id=purchase_id or self.key(),
             product_name_raw="KRO HNY OAT CRL 18OZ",
             upc=f"{self._chance.randrange(10**12):012}",
-            quantity=decimal.Decimal(self._chance.choice(["1.000", "2.000", "0.755"])),
-            unit_price=self._dollars(4),
-            extended_price=self._dollars(2),
-            regular_price=self._dollars(4),
+            quantity=quantity,
+            unit_price=unit_price,
+            extended_price=(quantity * unit_price).quantize(_CENT),
+            regular_price=self._shelf_price(),
             sale_price=None,
-            coupon_discount=self._dollars(2) if self._chance.random() < 0.3 else None,  # noqa: PLR2004
+            coupon_discount=self._dollars() if self._chance.random() < 0.3 else None,  # noqa: PLR2004
             loyalty_discount=None,
             category_raw="GROCERY",
             normalized_product_id=self._chance.choice(self.products),
@@ -84,9 +87,9 @@ class Samples:
             store_location_id=self.key(),
             receipt_id=f"{self._chance.randrange(10**9)}",
             purchase_date=_DAY,
-            total=self._dollars(2),
-            subtotal=self._dollars(2),
-            tax=self._dollars(2),
+            total=self._dollars(),
+            subtotal=self._dollars(),
+            tax=self._dollars(),
             savings_total=None,
             source_url="https://shop.example/receipts/1",
             ingested_at=_SEEN,
@@ -117,7 +120,7 @@ class Samples:
             title="Save on cereal",
             description=None,
             discount_type=DiscountType.FIXED,
-            discount_value=self._dollars(2),
+            discount_value=self._dollars(),
             min_purchase=None,
             valid_from=_DAY,
             valid_to=_DAY + dt.timedelta(days=14),
@@ -138,9 +141,16 @@ class Samples:
             created_at=_SEEN,
         )
 
-    def _dollars(self, places: int) -> decimal.Decimal:
+    def _shelf_price(self) -> decimal.Decimal:
+        """As stores set them: nine of ten end in a nine."""
         cents = self._chance.randrange(50, 2000)
-        return decimal.Decimal(cents).scaleb(-2).quantize(decimal.Decimal(1).scaleb(-places))
+        if self._chance.random() < 0.9:  # noqa: PLR2004 - see above
+            cents += 9 - cents % 10
+        return decimal.Decimal(cents * 100).scaleb(-4)
+
+    def _dollars(self) -> decimal.Decimal:
+        """An amount that nobody has set, such as a tax."""
+        return decimal.Decimal(self._chance.randrange(50, 2000)).scaleb(-2)
 
 
 def scalars_of(mapping: Any, row: models.Base) -> tuple[Any, ...]:
