@@ -50,8 +50,10 @@ def memory[K, V](make: Callable[[K], V]) -> tuple[dict[K, V], Callable[[K], V]]:
     known: dict[K, V] = {}
 
     def look_up(key: K) -> V:
-        if key in known:
-            return known[key]
+        try:
+            return known[key]  # in one step: another thread may have all forgotten in the next
+        except KeyError:
+            pass
         made = make(key)
         if len(known) >= _LIMIT:
             known.clear()
