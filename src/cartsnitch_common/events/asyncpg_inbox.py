@@ -36,6 +36,9 @@ type Connection = asyncpg.Connection[Any]
 
 _UNKNOWN: Final = "the next event's mark failed behind a commit"
 
+_ROLLBACK_PATIENCE: Final = 1.0
+"""Unit: seconds. A server that hears of it ends a statement and its transaction at once."""
+
 _MARK: Final = (
     "INSERT INTO event_inbox (consumer, event_id) VALUES ({}, '{}') ON CONFLICT DO NOTHING"
 )
@@ -70,7 +73,7 @@ class AsyncpgInbox:
 
     async def aclose(self) -> None:
         """Give the connections back, when no consumer uses the inbox any more."""
-        self._connections.close()
+        self._connections.drop_free()
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """See ``delivery.Inbox``."""
@@ -155,7 +158,7 @@ class _Connections:
         connection.terminate()
         held.invalidate()
 
-    def close(self) -> None:
+    def drop_free(self) -> None:
         while self._free:
             self.drop(self._free.pop())
 
@@ -204,6 +207,9 @@ class _Transaction:
             self._connections.give(self._held)
         else:
             self._connections.drop(self._held)
+            # What has met one connection has mostly met the others. To find that out takes the
+            # time of a statement for each, to connect anew takes milliseconds.
+            self._connections.drop_free()
         ours = database_error(error, lost=isinstance(error, ConnectionError))
         if isinstance(ours, DatabaseUnavailableError) and ours.reason is not None:
             raise InboxUnavailableError(ours.reason) from error
@@ -261,7 +267,7 @@ async def _rolled_back(held: PoolProxiedConnection) -> bool:
     connection: Any = held.driver_connection
     try:
         # Also where none is known of: one may have begun in the statement that was given up.
-        await connection.execute("ROLLBACK")
+        await connection.execute("ROLLBACK", timeout=_ROLLBACK_PATIENCE)
         return not connection.is_closed()
     except BaseException:  # noqa: BLE001 - the first error is the one that is raised
         return False

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -10,8 +12,10 @@ from sqlalchemy import text
 
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
+from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.events import Consumer, ConsumerOptions, Event
 from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
+from tests.chaos.proxy import Proxy
 from tests.integration.events.chaining import write
 from tests.integration.events.consuming import (
     FAST,
@@ -24,6 +28,9 @@ from tests.integration.events.consuming import (
     running,
     until,
 )
+
+_SLEEPS = """SELECT count(*) FROM pg_stat_activity
+             WHERE wait_event = 'PgSleep' AND datname = current_database()"""
 
 
 def new_consumer(redis: Redis, inbox: AsyncpgInbox, **options: Any) -> Consumer[Any]:
@@ -130,6 +137,44 @@ async def test_connections_that_are_cut_are_no_fault_of_an_event(
     assert await letters(effects) == []
 
 
+async def test_connections_that_fall_silent_are_found_out_together(
+    redis: Redis, effects: Any, settings: Settings
+) -> None:
+    """After a network that forgets four connections, events go on within the limit of one."""
+    del effects  # the table
+    address = urlsplit(settings.require_database_url())
+    async with Proxy(address.port or 0) as proxy:
+        way = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{proxy.port}"))
+        engine = async_engine(
+            Settings.load(
+                database_url=way.geturl(), database_statement_timeout=1, database_connect_timeout=1
+            )
+        )
+        inbox = AsyncpgInbox(engine)
+        consumer = new_consumer(redis, inbox, concurrency=4)
+        together = asyncio.Barrier(4)
+
+        @consumer.on(PricesUpdated)
+        async def handle(event: Event[PricesUpdated], connection: asyncpg.Connection[Any]) -> None:
+            await write(event, connection)
+            if event.key != "after":
+                await together.wait()
+
+        for number in range(4):
+            await add(redis, f"k{number}")
+        async with running(consumer):
+            await until(lambda: consumer.stats.handled == 4)
+            assert proxy.fall_silent() == 4
+            start = time.monotonic()
+            for handled in range(5, 10):
+                await add(redis, "after")
+                await until(lambda handled=handled: consumer.stats.handled == handled)
+            took = time.monotonic() - start
+        await inbox.aclose()
+        await engine.dispose()
+    assert took < 4.5  # two of the client's limit, one of the rollback's, and the new connection
+
+
 async def test_a_cancelled_handler_leaves_no_transaction(
     redis: Redis, effects: Any, inbox: AsyncpgInbox
 ) -> None:
@@ -146,6 +191,10 @@ async def test_a_cancelled_handler_leaves_no_transaction(
 
     task = asyncio.create_task(consumer.run(asyncio.Event()))
     await started.wait()
+    # A request to cancel that overtakes its statement is lost, and the statement goes on.
+    async with effects() as session, asyncio.timeout(20):
+        while not await session.scalar(text(_SLEEPS)):
+            await session.rollback()  # what it has seen of the others stays until then
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)
