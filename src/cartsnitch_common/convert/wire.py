@@ -117,8 +117,13 @@ class _Writing:
         for pair in pairs:
             value = f"{pair.column}_"
             self._look_at(pair, value)
-            piece = self._piece(pair, value)
-            text += f"{{'' if {value} is None else f'{piece}'}}" if pair.nullable else piece
+            constant, parts = self._piece(pair, value)
+            if pair.nullable:
+                # Each by itself: an f-string of its own would be made, and then copied.
+                parts = [f"'{constant}'", *parts] if constant else parts
+                text += "".join(f"{{'' if {value} is None else {part}}}" for part in parts)
+            else:
+                text += constant + "".join(f"{{{part}}}" for part in parts)
         self._text = f"f'{text}'"
 
     def lines(self, use: str, leave: str = "") -> list[str]:
@@ -155,69 +160,73 @@ class _Writing:
         self.names[name] = kind
         return name
 
-    def _piece(self, pair: Pair, value: str) -> str:  # noqa: C901, PLR0911 - one case a shape
-        """The piece of an f-string that is a set field, tag included.
+    def _piece(self, pair: Pair, value: str) -> tuple[str, list[str]]:  # noqa: C901, PLR0911 - one case a shape
+        """What a field is written as that is set, tag included.
 
         Args:
             pair: The column and the field.
             value: The variable of the value, which is not None.
+
+        Returns:
+            The constant that it begins with, and the expressions of what follows.
         """
         names, field, made = self.names, pair.descriptor, f"made_{pair.column}"
         tag = tag_of(field, BYTES)
         match pair.shape:
             case Shape.UUID:
-                return f"{_literal(tag + _UUID_LENGTH)}{{{value}!s}}"
+                return _literal(tag + _UUID_LENGTH), [f"{value}!s"]
             case Shape.TEXT:
                 # An empty text is written where it is told from an unset one, and only there.
                 heads, names[f"longer_{pair.column}"] = pieces.heads_of(field)
                 names[made] = heads if field.has_presence else ("", *heads[1:])
                 short = f"{made}[size] if (size := len({value})) < {SHORT}"
-                return f"{{{short} else longer_{pair.column}(size)}}{{{value}}}"
+                return "", [f"{short} else longer_{pair.column}(size)", value]
             case Shape.ENUM:
                 tag = tag_of(field, VARINT)
                 names[made] = {
                     member: (tag + varint(number)).decode(WIRE)
                     for member, number in enum_numbers(pair.type, field).items()
                 }
-                return f"{{{made}[{value}]}}"
+                return "", [f"{made}[{value}]"]
             case Shape.BOOL:
                 flag = tag_of(field, VARINT).decode(WIRE)
                 names[made] = {
                     False: flag + "\0" if field.has_presence else "",
                     True: flag + "\1",
                 }
-                return f"{{{made}[{value}]}}"
+                return "", [f"{made}[{value}]"]
             case Shape.DOUBLE:
                 names["double"] = lambda number: _DOUBLE.pack(number).decode(WIRE)
-                return f"{_literal(tag_of(field, FIXED64))}{{double({value})}}"
+                return _literal(tag_of(field, FIXED64)), [f"double({value})"]
             case Shape.MONEY | Shape.DECIMAL:
                 # By its text, of which Decimal() makes the same again: a Decimal takes 500 ns to
                 # find its hash, for each that the driver gives anew, and 60 ns to write its text.
                 text = f"f'{{{value}!s}}'" if self._native else value
                 numbers = pieces.numbers(pair.type.scale, money=pair.shape is Shape.MONEY)
-                return f"{_literal(tag)}{self._look_up(pair, text, numbers)}"
+                return _literal(tag), [self._look_up(pair, text, numbers)]
             case Shape.DATE:
                 dates = pieces.dates() if self._native else pieces.days()
-                return f"{_literal(tag)}{self._look_up(pair, value, dates)}"
+                return _literal(tag), [self._look_up(pair, value, dates)]
             case Shape.TIME:
                 names |= {made: pieces.time_writer(tag), "EPOCH": _EPOCH}
                 if self._native:
                     since = f"(since := {value} - EPOCH)"  # a TypeError for a naive one
-                    return f"{{{made}({since}.days * 86400 + since.seconds, since.microseconds)}}"
-                return f"{{{made}(*divmod({value}, {_MILLION}))}}"
+                    seconds = f"{since}.days * 86400 + since.seconds"
+                    return "", [f"{made}({seconds}, since.microseconds)"]
+                return "", [f"{made}(*divmod({value}, {_MILLION}))"]
             case Shape.TEXTS:
                 _, length = pieces.heads_of(field)
                 names |= {made: length, "read": _READ_JSON}
                 texts = value if self._native else f"read({value})[0]"
                 text = "each if each.isascii() else recode(each)"
-                return f"{{join([{made}(len(text := {text})) + text for each in {texts}])}}"
+                return "", [f"join([{made}(len(text := {text})) + text for each in {texts}])"]
 
     def _look_up(self, pair: Pair, key: str, memory: tuple[Any, Any]) -> str:
-        """The piece that a memory has for a key."""
+        """The expression of what a memory has for a key."""
         known, call = f"known_{pair.column}", f"made_{pair.column}"
         self.names[known], self.names[call] = memory
         self._known[f"{known}[{key}]"] = f"{call}({key})"
-        return f"{{{known}[{key}]}}"
+        return f"{known}[{key}]"
 
 
 def _literal(encoded: bytes) -> str:
