@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
 from sqlalchemy import select, text
 
 from _bench.comparison import Comparison, Direction, Sides
 from _bench.databases import open_driver, open_session
+from _bench.dataset import vacuum
 from _bench.models_by_hand import Price
 from _bench.samples import Samples
 from cartsnitch.pricing.v1 import PriceObservation
@@ -46,6 +48,9 @@ async def _database(world: World) -> AsyncIterator[tuple[Settings, list[PriceObs
     async with open_session(settings) as session:
         await _add_parents(session, samples, rows)
         await session.commit()
+    with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
+        vacuum(connection, "stores", "normalized_products", "purchases", "purchase_items")
+        connection.execute("CHECKPOINT")
     yield settings, [to_message(row) for row in rows]
 
 
