@@ -25,11 +25,7 @@ class Memo[K, V](dict[K, V]):
         self._make = make
 
     def __missing__(self, key: K) -> V:
-        made = self._make(key)
-        if len(self) >= _LIMIT:
-            self.clear()
-        self[key] = made
-        return made
+        return _keep(self, key, self._make(key))
 
 
 def remembered[K, V](make: Callable[[K], V]) -> Callable[[K], V]:
@@ -54,10 +50,14 @@ def memory[K, V](make: Callable[[K], V]) -> tuple[dict[K, V], Callable[[K], V]]:
             return known[key]  # in one step: another thread may have all forgotten in the next
         except KeyError:
             pass
-        made = make(key)
-        if len(known) >= _LIMIT:
-            known.clear()
-        known[key] = made
-        return made
+        return _keep(known, key, make(key))
 
     return known, look_up
+
+
+def _keep[K, V](known: dict[K, V], key: K, made: V) -> V:
+    """Remember what was made, in place of all else where that is enough."""
+    if len(known) >= _LIMIT:
+        known.clear()
+    known[key] = made
+    return made

@@ -54,14 +54,15 @@ def message_prefix(field: Any) -> Callable[[int], bytes]:
     return remembered(lambda length: tag + varint(length))
 
 
-def heads_of(field: Any) -> tuple[Sequence[str], Callable[[int], str]]:
-    """What stands before a text or a message in a field, by its length.
-
-    Returns:
-        That of each length below ``SHORT``, and a function for any length.
-    """
+def head_of(field: Any) -> Callable[[int], str]:
+    """What stands before a text or a message of some length in a field, as text."""
     tag = tag_of(field, BYTES)
-    return _heads(tag), remembered(lambda length: (tag + varint(length)).decode(WIRE))
+    return remembered(lambda length: (tag + varint(length)).decode(WIRE))
+
+
+def short_heads(field: Any) -> Sequence[str]:
+    """What ``head_of`` gives for each length below ``SHORT``."""
+    return _heads(tag_of(field, BYTES))
 
 
 @cache

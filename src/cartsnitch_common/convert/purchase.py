@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cartsnitch.purchase.v1 import Purchase, PurchaseItem
 from cartsnitch_common.contract import check
 from cartsnitch_common.convert.mapping import DECLINED, Mapping
-from cartsnitch_common.convert.pieces import SHORT, WIRE, heads_of, message_prefix
+from cartsnitch_common.convert.pieces import SHORT, WIRE, head_of, message_prefix, short_heads
 from cartsnitch_common.db import models
 from cartsnitch_common.errors import InvalidFieldError, UnmappableValueError
 
@@ -18,7 +18,8 @@ PURCHASE_ITEM: Final = Mapping(row=models.PurchaseItem, message=PurchaseItem)
 
 _ITEMS: Final = Purchase.DESCRIPTOR.fields_by_name["items"]
 _prefix: Final = message_prefix(_ITEMS)
-_HEADS, _longer_head = heads_of(_ITEMS)
+_SHORT_HEADS: Final = short_heads(_ITEMS)
+_head: Final = head_of(_ITEMS)
 
 
 class PurchaseMapping(Mapping[models.Purchase, Purchase]):
@@ -34,13 +35,13 @@ class PurchaseMapping(Mapping[models.Purchase, Purchase]):
         items = row.__dict__.get("items")  # through the attribute it takes three times as long
         if items is None:
             return super().encode_row(row)
-        write, heads = PURCHASE_ITEM.write_row, _HEADS
+        write, heads = PURCHASE_ITEM.write_row, _SHORT_HEADS
         try:
             parts = [self.write_row(row.__dict__)]
             for item in items:
                 text = write(item.__dict__)
                 size = len(text)
-                parts += heads[size] if size < SHORT else _longer_head(size), text
+                parts += heads[size] if size < SHORT else _head(size), text
             return "".join(parts).encode(WIRE)
         except DECLINED:
             pass  # and is no context of the slow way's error: it may print a value

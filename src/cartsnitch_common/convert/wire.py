@@ -177,8 +177,9 @@ class _Writing:
                 return _literal(tag + _UUID_LENGTH), [f"{value}!s"]
             case Shape.TEXT:
                 # An empty text is written where it is told from an unset one, and only there.
-                heads, names[f"longer_{pair.column}"] = pieces.heads_of(field)
+                heads = pieces.short_heads(field)
                 names[made] = heads if field.has_presence else ("", *heads[1:])
+                names[f"longer_{pair.column}"] = pieces.head_of(field)
                 short = f"{made}[size] if (size := len({value})) < {SHORT}"
                 return "", [f"{short} else longer_{pair.column}(size)", value]
             case Shape.ENUM:
@@ -215,8 +216,7 @@ class _Writing:
                     return "", [f"{made}({seconds}, since.microseconds)"]
                 return "", [f"{made}(*divmod({value}, {_MILLION}))"]
             case Shape.TEXTS:
-                _, length = pieces.heads_of(field)
-                names |= {made: length, "read": _READ_JSON}
+                names |= {made: pieces.head_of(field), "read": _READ_JSON}
                 texts = value if self._native else f"read({value})[0]"
                 text = "each if each.isascii() else recode(each)"
                 return "", [f"join([{made}(len(text := {text})) + text for each in {texts}])"]
