@@ -83,7 +83,6 @@ async def _database(
             fill(connection)
             if without:
                 connection.execute(without)
-            connection.execute("CHECKPOINT")  # now, and not in the midst of what is measured
         yield settings
 
     return await world.get(f"data set:{name}", make)

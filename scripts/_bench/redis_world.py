@@ -71,8 +71,8 @@ async def _server(_: World) -> AsyncIterator[Settings]:
 def servers(*, append_only: Any) -> Iterator[Settings]:
     """Both servers, writing to the disk as in production; the stream as it is asked for.
 
-    PostgreSQL is reached by a Unix socket, as where all is one machine: a message each way takes
-    a fifth less of both processors than by TCP.
+    PostgreSQL is reached by a Unix socket, as where all is one machine: by TCP an eighth fewer
+    events went from an outbox to their effects (2,491 to 2,801 and 2,528 to 2,912, in turns).
     """
     with ExitStack() as stack:
         sockets = stack.enter_context(TemporaryDirectory(prefix="bench-"))

@@ -50,7 +50,6 @@ async def _database(world: World) -> AsyncIterator[tuple[Settings, list[PriceObs
         await session.commit()
     with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
         vacuum(connection, "stores", "normalized_products", "purchases", "purchase_items")
-        connection.execute("CHECKPOINT")
     yield settings, [to_message(row) for row in rows]
 
 
