@@ -44,7 +44,7 @@ async def take(redis: Redis) -> Any:
     try:
         if lease.connection is None:
             lease.connection = await pool.get_connection()
-        else:
+        elif not await _is_good(lease.connection):
             await pool.ensure_connection(lease.connection)
     except BaseException:
         lease.turn.release()
@@ -92,6 +92,14 @@ def _lease_of(redis: Redis | SyncRedis) -> _Lease:
     if lease is None:
         lease = _LEASES.setdefault(redis, _Lease())
     return lease
+
+
+async def _is_good(connection: Any) -> bool:
+    """Whether the pool would give the connection away as it is, which it finds out slowly."""
+    try:
+        return connection.is_connected and not await connection.can_read()
+    except (RedisError, OSError):
+        return False
 
 
 def _ensure(connection: Any) -> None:

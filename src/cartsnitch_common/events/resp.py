@@ -75,13 +75,14 @@ async def _exchange[T](
     writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001 - as the reader
     transport = writer.transport
     limits = limits_of(asyncio.get_running_loop())
-    limits.begin(transport, connection.socket_timeout)
     try:
-        replies = Replies(connection)
         for piece in commands:
             if transport.is_closing():  # which asyncio would log for each piece
                 break
-            writer.write(piece)
+            writer.write(piece)  # which waits for nothing
+        # What follows is done while the server works.
+        limits.begin(transport, connection.socket_timeout)
+        replies = Replies(connection)
         if transport.get_write_buffer_size():
             await writer.drain()
         found = await read(replies)
