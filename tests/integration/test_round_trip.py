@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.orm import Session
 
 from cartsnitch_common.convert import MAPPINGS, from_message, to_message
@@ -89,10 +89,10 @@ def test_every_row_survives_the_database_and_the_wire(
         parents = write_parents(session)
         model = mapping.row
         if model is models.Store:  # one row a slug: the parent is in the way
-            session.execute(models.PurchaseItem.__table__.delete())
-            session.execute(models.Purchase.__table__.delete())
-            session.execute(models.StoreLocation.__table__.delete())
-            session.execute(models.Store.__table__.delete())
+            session.execute(delete(models.PurchaseItem))
+            session.execute(delete(models.Purchase))
+            session.execute(delete(models.StoreLocation))
+            session.execute(delete(models.Store))
         size = 1 if model in ONE_A_PARENT else BATCH
         drawn = [data.draw(values_of(model, parents)) for _ in range(size)]
         messages = [to_message(model(**values)) for values in distinct(model, drawn)]

@@ -105,6 +105,7 @@ def test_no_client_waits_long_for_a_migration(
 
     def worst(migrations: list[str]) -> float:
         nonlocal number
+        made = None
         for up in migrations:
             number += 1
             made = history.add(f"step_{chr(96 + number)}", up.format(number=number))

@@ -10,7 +10,7 @@ from alembic import command
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
-from cartsnitch_common.db.revisions import alembic_config, scripts_folder, status_of
+from cartsnitch_common.db.revisions import alembic_config, read_status, scripts_folder, status_of
 from tests.migration.filling import ROWS, checksums, columns, derived, fill
 
 IDS = [revision.id for revision in status_of(None).pending]
@@ -24,7 +24,7 @@ def go(empty: Settings) -> Iterator[Callable[[str], None]]:
         def go(revision: str) -> None:
             config = alembic_config()
             config.attributes["connection"] = connection
-            at = migrate.read_status(connection).current
+            at = read_status(connection).current
             connection.rollback()
             step = command.upgrade if position(at) < position(revision) else command.downgrade
             step(config, revision)

@@ -51,7 +51,7 @@ async def inbox(engine: AsyncEngine, effects: Any) -> AsyncIterator[AsyncpgInbox
     inbox = AsyncpgInbox(engine)
     yield inbox
     await inbox.aclose()
-    assert engine.pool.checkedout() == 0
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -253,7 +253,7 @@ async def test_a_cancelled_consumer_ends_and_its_successor_goes_on(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)
-    assert engine.pool.checkedout() == 0
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     successor = new_consumer(redis, effects)
     async with running(successor):
         await until(lambda: successor.stats.handled == 1)

@@ -90,6 +90,8 @@ async def test_each_call_is_one_line_without_what_was_sent(
     await served.purchases.RecordPurchase(receipt_request(canary, "receipt-canary"))
     with pytest.raises(grpc.aio.AioRpcError):
         await served.purchases.RecordPurchase(receipt_request(canary + "x" * 70, "receipt-canary"))
+    good: Any
+    bad: Any
     good, bad = [record for record in caplog.records if hasattr(record, "rpc_code")]
     assert good.rpc_method == "/cartsnitch.purchase.v1.PurchaseService/RecordPurchase"
     assert (good.rpc_code, good.rpc_reason) == ("OK", "")

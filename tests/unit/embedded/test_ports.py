@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from pathlib import Path
 
@@ -22,9 +23,9 @@ def test_a_port_somebody_listens_on_is_not_chosen(monkeypatch) -> None:
     taken = ports.free_port()
     with socket.create_server(("127.0.0.1", taken)):
         offers = [taken, taken]
-        below = ports.secrets.randbelow
+        below = secrets.randbelow
         monkeypatch.setattr(
-            ports.secrets,
+            secrets,
             "randbelow",
             lambda count: offers.pop() - ports._LOWEST if offers else below(count),
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.events.texts import error_place, error_reason, one_line
 
@@ -27,9 +29,8 @@ def test_the_place_of_an_error_is_the_innermost() -> None:
     def inner() -> None:
         raise ValueError
 
-    try:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - it has no text
         inner()
-    except ValueError as error:
-        place = error_place(error)
+    place = error_place(caught.value)
     assert "inner" in place
     assert "test_texts.py:" in place
