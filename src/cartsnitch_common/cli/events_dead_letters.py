@@ -18,6 +18,7 @@ from cartsnitch_common.constants import EventType
 from cartsnitch_common.contract.redaction import redacted
 from cartsnitch_common.errors import CartsnitchError, DatabaseUnavailableError, SetupError
 from cartsnitch_common.events import dead_letters as letters
+from cartsnitch_common.events.texts import one_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -76,7 +77,7 @@ def show(
         typer.echo(json.dumps(_facts(letter) | {"event": event}))
         return
     for name, value in _facts(letter).items():
-        typer.echo(f"{name}: {_cell(value)}")
+        typer.echo(f"{name}: {one_line(str(_cell(value)))}")
     if event is None:
         typer.echo("event: its bytes are no envelope that this version reads")
     else:

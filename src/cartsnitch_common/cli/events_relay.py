@@ -71,7 +71,7 @@ def _metrics(port: int | None, host: str) -> Iterator[Observer]:
     observer = PrometheusObserver()
     try:
         server, thread = start_http_server(port, host)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host may be no name
         reason = f"metrics cannot be served there ({type(error).__name__})"
         raise SetupError(f"--metrics-port: {reason}") from None
     typer.echo(f"metrics on http://{host}:{server.server_port}/metrics", err=True)

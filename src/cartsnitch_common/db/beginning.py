@@ -1,4 +1,4 @@
-"""Transactions of asyncpg that begin with a statement of ours, in the same round trip."""
+"""Transactions of asyncpg: begun with a statement of ours, and not committed by mistake."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from cartsnitch_common.errors import TransactionAbortedError
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _BEGIN: Final = "BEGIN"
+_COMMIT: Final = "COMMIT"
 BEGIN_NEXT: Final = "CLOSE ALL; COMMIT; BEGIN"
 """Commits, and begins the next transaction in the same round trip.
 
@@ -20,27 +23,41 @@ behind it would be run. Its first statement fails there, which skips the others.
 
 
 @cache
-def connection_beginning_with(statement: str) -> type[asyncpg.Connection]:
+def connection_class(statement: str) -> type[asyncpg.Connection]:
     """A class for ``asyncpg.connect(connection_class=...)``.
 
     What begins a transaction is one query without parameters, whoever sends it: SQLAlchemy,
     ``connection.transaction()``, or code that says ``BEGIN`` itself. Such a query may hold
     several statements, so a setting for the transaction need not be a round trip of its own.
 
+    In a transaction that an error has ended, PostgreSQL answers to COMMIT that it rolled back,
+    which is no error to a driver: whoever caught the first one would believe that all is
+    written. Here it is a ``TransactionAbortedError``.
+
     Args:
-        statement: What comes behind ``BEGIN``, such as ``SET LOCAL statement_timeout = 500``.
+        statement: What comes behind ``BEGIN``, such as ``SET LOCAL statement_timeout = 500``;
+            empty for nothing.
     """
 
-    class BeginningConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+    class CarefulConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
         def execute(  # its signature is asyncpg's
             self, query: str, *args: Any, timeout: float | None = None
         ) -> Coroutine[Any, Any, str]:
             """See ``asyncpg.Connection``."""
+            if query.startswith(_COMMIT):
+                return _committed(super().execute(query, *args, timeout=timeout))
             head = BEGIN_NEXT if query.startswith(BEGIN_NEXT) else _BEGIN
-            if query.startswith(head):
+            if statement and query.startswith(head):
                 begin, _, rest = query.removeprefix(head).partition(";")
                 query = f"{head}{begin}; {statement}; {rest}"
             done: Coroutine[Any, Any, str] = super().execute(query, *args, timeout=timeout)
             return done
 
-    return BeginningConnection
+    return CarefulConnection
+
+
+async def _committed(commit: Coroutine[Any, Any, str]) -> str:
+    done = await commit
+    if done == "ROLLBACK":
+        raise TransactionAbortedError
+    return done

@@ -28,7 +28,6 @@ year. So that no program meets a key that it does not know, a key is changed in 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -221,7 +220,7 @@ def _parse(text: str) -> dict[str, bytes] | str:
             return f"key {number} must be written id=base64, the id of up to 32 letters and digits"
         try:
             key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:  # also of letters that are not ASCII
             key = b""
         if len(key) != _KEY_SIZE:
             return f"key {number} must be {_KEY_SIZE} bytes in base64: `openssl rand -base64 32`"

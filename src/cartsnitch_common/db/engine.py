@@ -35,6 +35,7 @@ from cartsnitch_common.db.engine_events import (
     in_autocommit,
     leave_lost_servers,
     raise_ours,
+    refuse_lost_commits,
 )
 from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.db.pings import (
@@ -69,6 +70,7 @@ _CONNECT_ERRORS: Final = (
     DatabaseError,
     SQLAlchemyError,
     OSError,
+    UnicodeError,  # of a host that is no name
     AssertionError,  # SQLAlchemy, of a server whose version does not read like PostgreSQL's
 )
 
@@ -89,11 +91,11 @@ def async_engine(
         SettingError: The setting of the URL is not set or cannot be read.
     """
     address = asyncpg_address(settings, replica=replica)
-    if limit := _local_timeout(settings):  # asyncpg sets the time zone while it connects
-        # Here, because only who uses asyncpg has to load it.
-        from cartsnitch_common.db.beginning import connection_beginning_with  # noqa: PLC0415
+    # Here, because only who uses asyncpg has to load it.
+    from cartsnitch_common.db.beginning import connection_class  # noqa: PLC0415
 
-        address.connect_args["connection_class"] = connection_beginning_with(limit)
+    # asyncpg sets the time zone while it connects.
+    address.connect_args["connection_class"] = connection_class(_local_timeout(settings))
     options = _defaults(AsyncPool, replica=replica) | options
     engine = create_async_engine(address.url, **_options(settings, address, options))
     ping_in_one_trip(engine.sync_engine)
@@ -125,6 +127,7 @@ def sync_engine(
         ping_the_idle(engine, psycopg_may_be_ended)
     # libpq can set it only by `options`, which PgBouncer refuses before 1.20.
     begin_with(engine, f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}")
+    refuse_lost_commits(engine)
     _prepare(engine, driver_errors=driver_errors)
     return engine
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from cartsnitch_common.db.driver_errors import blank, database_error
 from cartsnitch_common.db.drivers import asyncpg_classes, psycopg_classes
 from cartsnitch_common.db.failures import connection_failure, is_lost, sqlstate_of
-from cartsnitch_common.errors import DatabaseUnavailableError
+from cartsnitch_common.errors import DatabaseUnavailableError, TransactionAbortedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,9 +129,22 @@ def begin_with(engine: Engine, statements: str) -> None:
             connection.exec_driver_sql(statements)
 
 
+def refuse_lost_commits(engine: Engine) -> None:
+    """Do not commit by psycopg what an error has ended; see ``beginning`` for asyncpg."""
+    # Loaded by the engine's dialect already.
+    from psycopg.pq import TransactionStatus  # noqa: PLC0415
+
+    @event.listens_for(engine, "commit")
+    def commit(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        if driver.info.transaction_status == TransactionStatus.INERROR:
+            raise TransactionAbortedError
+
+
 def _not_connected() -> tuple[type[Exception], ...]:
     asyncpg = asyncpg_classes("PostgresError", "InterfaceError", "InternalClientError")
-    return (OSError, *asyncpg, *psycopg_classes("Error"))
+    # A host that is no name is told by its encoding.
+    return (OSError, UnicodeError, *asyncpg, *psycopg_classes("Error"))
 
 
 @cache

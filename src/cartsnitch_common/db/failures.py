@@ -64,7 +64,7 @@ _TYPES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     ((PoolTimeoutError,), _NONE_FREE),
     ((TimeoutError,), _NO_ANSWER),
     ((ConnectionRefusedError,), _REFUSED),
-    ((socket.gaierror,), _UNKNOWN_HOST),
+    ((socket.gaierror, UnicodeError), _UNKNOWN_HOST),
     ((ssl.SSLCertVerificationError,), _UNTRUSTED),
     ((FileNotFoundError,), _NO_FILE),
     ((ConnectionResetError, BrokenPipeError), _BROKEN_OFF),

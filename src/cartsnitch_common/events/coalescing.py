@@ -64,6 +64,8 @@ class CoalescingPublisher:
         self._waiting: list[Waiting] = []
         self._size = 0
         self._room = asyncio.Event()
+        self._turn = asyncio.Lock()  # first come, first served
+        self._queued = 0
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -101,9 +103,8 @@ class CoalescingPublisher:
             SetupError: The publisher is closed.
         """
         event = draft(payload, self._service, key, traced(context))
-        while self._size >= self._most_waiting:
-            self._room.clear()
-            await self._room.wait()
+        if self._queued or self._size >= self._most_waiting:
+            await self._room_in_turn()
         if self._closed:
             raise SetupError("the publisher is closed")
         loop = asyncio.get_running_loop()
@@ -114,6 +115,17 @@ class CoalescingPublisher:
             # In a context of its own: it works for all tasks, not for the first.
             self._sender = loop.create_task(self._send(), context=contextvars.Context())
         return await done
+
+    async def _room_in_turn(self) -> None:
+        """Wait until there is room, and until those have theirs who waited before."""
+        self._queued += 1
+        try:
+            async with self._turn:
+                while self._size >= self._most_waiting:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._queued -= 1
 
     async def _send(self) -> None:
         """Send until nothing waits."""

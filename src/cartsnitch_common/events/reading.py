@@ -70,7 +70,7 @@ class Reading:
             options: How the consumer works.
             outage: Redis's.
             point: The fault points.
-            regroup: Called when the group was missing on a stream, and is made; and
+            regroup: Called when the group is missing on a stream, before it is made; and
                 again when the log is complete, with how many seconds ago that was.
         """
         self._reader = reader
@@ -87,17 +87,18 @@ class Reading:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until stopped, through outages of Redis."""
-        recovering, regrouped, look_time, late_time = True, False, 0.0, math.inf
+        recovering, look_time, late_time = True, 0.0, math.inf
         clock = asyncio.get_running_loop().time
         while not stop.is_set():
             self._lanes.check()
             try:
-                if recovering:
-                    if await self._reader.create_groups():
-                        regrouped = True
-                    if regrouped:
-                        await self._regroup(None)
-                        regrouped, late_time = False, clock() + LATE
+                if recovering and (groupless := await self._reader.groupless()):
+                    # First what was on Redis: whoever finds the group made need not ask for it.
+                    await self._regroup(None)
+                    if stop.is_set():
+                        break
+                    await self._reader.create_groups(groupless)
+                    late_time = clock() + LATE
                 if recovering or clock() >= look_time:
                     for stream in self._reader.streams:
                         await self._look(stream, stop)

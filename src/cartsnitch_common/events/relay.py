@@ -206,7 +206,7 @@ class Relay:
                 pause = min(_SHORTEST_PAUSE * relayed, _LONGEST_GATHERING)
             else:
                 pause = min(pause * _LONGER, self._options.poll_interval)
-            if relayed < self._options.batch_size // 2:
+            if relayed < max(1, self._options.batch_size // 2):
                 await rest(stop, spread(pause))
 
     async def _relay_batch(

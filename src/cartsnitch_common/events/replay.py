@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cartsnitch_common.errors import SetupError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from cartsnitch_common.events.delivery import ConsumerOptions, Inbox
+    from cartsnitch_common.events.delivery import ConsumerOptions, DeadLetter, Inbox
     from cartsnitch_common.events.settling import Settler
     from cartsnitch_common.events.work import Handling, Work
 
@@ -102,7 +102,6 @@ class Again[S]:
         self._name = f"{group}/{name}"
         if len(self._name) > _LONGEST_NAME:
             raise SetupError(f"group and repetition have more than {_LONGEST_NAME} characters")
-        self.bury = inbox.bury
 
     def transaction(self) -> AbstractAsyncContextManager[S]:
         """See ``delivery.Inbox``."""
@@ -124,6 +123,12 @@ class Again[S]:
         """See ``delivery.Inbox``."""
         del consumer
         return await self._inbox.marked(self._name, event_ids)
+
+    async def bury(self, letter: DeadLetter) -> bool:
+        """See ``delivery.Inbox``. What the group had handled before is a dead letter too."""
+        return await self._inbox.bury(letter) or await self._inbox.bury(
+            replace(letter, event_id=None)
+        )
 
 
 class Replay:

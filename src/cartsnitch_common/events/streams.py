@@ -88,7 +88,7 @@ class GroupReader:
     def __init__(
         self, redis: RedisClient, *, group: str, name: str, streams: Sequence[str]
     ) -> None:
-        """Describe it; ``create_groups`` comes first, ``aclose`` last."""
+        """Describe it; ``groupless`` comes first, ``aclose`` last."""
         self._redis = redis
         self._group = group
         self.name = name
@@ -96,23 +96,19 @@ class GroupReader:
         self._limits: dict[str, Any] = {}
         self._slots = SlotReads(lambda stream: self._read({stream: ">"}, **self._limits))
 
-    async def create_groups(self) -> list[str]:
-        """Make the group on each stream, from the stream's beginning, where it is missing.
-
-        Returns:
-            The streams where it was.
-        """
+    async def groupless(self) -> list[str]:
+        """The streams on which the group is missing, as on those that are not there."""
         await self._slots.end()
-        made = []
-        for stream in self.streams:
+        return [stream for stream in self.streams if not await self._has_group(stream)]
+
+    async def create_groups(self, streams: Sequence[str]) -> None:
+        """Make the group on streams, from the stream's beginning, where it is still missing."""
+        for stream in streams:
             try:
                 await self._redis.xgroup_create(stream, self._group, id=0, mkstream=True)
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
-            else:
-                made.append(stream)
-        return made
 
     async def pending(self, stream: str, *, after: str = "", upto: str = "+") -> list[Pending]:
         """What is pending in the whole group, in the stream's order; at most ``PAGE``.
@@ -133,6 +129,15 @@ class GroupReader:
             )
             for row in found
         ]
+
+    async def _has_group(self, stream: str) -> bool:
+        try:
+            await self._redis.xpending(stream, self._group)
+        except ResponseError as error:
+            if str(error).startswith("NOGROUP"):
+                return False
+            raise
+        return True
 
     async def owns_all(self, stream: str) -> bool:
         """Whether nothing is pending with another consumer."""

@@ -61,19 +61,19 @@ class MemoryStreams:
         """Lose everything, the groups too."""
         self._streams.clear()
 
-    def make_group(self, stream: str, group: str) -> bool:
-        """Make a group; False when it was there."""
-        groups = self._streams.setdefault(stream, _Stream()).groups
-        if group in groups:
-            return False
-        groups[group] = _Group()
-        return True
+    def has_group(self, stream: str, group: str) -> bool:
+        """Whether the stream is there, and the group on it."""
+        return stream in self._streams and group in self._streams[stream].groups
+
+    def make_group(self, stream: str, group: str) -> None:
+        """Make a group where it is missing."""
+        self._streams.setdefault(stream, _Stream()).groups.setdefault(group, _Group())
 
     def group(self, stream: str, name: str) -> tuple[_Stream, _Group]:
         """A stream and its group."""
-        found = self._streams.get(stream)
-        if found is None or name not in found.groups:
+        if not self.has_group(stream, name):
             raise ResponseError("NOGROUP no such key or consumer group")
+        found = self._streams[stream]
         return found, found.groups[name]
 
     async def wait(self, seconds: float) -> None:
@@ -98,9 +98,14 @@ class MemoryReader:
         self.streams = tuple(streams)
         self._cuts = memory.cuts
 
-    async def create_groups(self) -> list[str]:
+    async def groupless(self) -> list[str]:
         """See ``GroupReader``."""
-        return [name for name in self.streams if self._memory.make_group(name, self._group)]
+        return [name for name in self.streams if not self._memory.has_group(name, self._group)]
+
+    async def create_groups(self, streams: Sequence[str]) -> None:
+        """See ``GroupReader``."""
+        for name in streams:
+            self._memory.make_group(name, self._group)
 
     async def pending(self, stream: str, *, after: str = "", upto: str = "+") -> list[Pending]:
         """See ``GroupReader``."""
