@@ -167,6 +167,12 @@ class Cluster:
 
     def move(self, name: str, target: RedisNode) -> None:
         """Move the slot of a key to another node, with what is in it."""
+        with self.moving(name, target):
+            pass
+
+    @contextmanager
+    def moving(self, name: str, target: RedisNode) -> Iterator[None]:
+        """Move it, and be in the midst: what is in it is there, and the slot is not."""
         source = self.owner(name)
         with source.admin() as giver, target.admin() as taker:
             slot = giver.execute_command("CLUSTER", "KEYSLOT", name)
@@ -176,6 +182,7 @@ class Cluster:
             for key in giver.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
                 login = ("AUTH2", "default", source.password)
                 giver.execute_command("MIGRATE", LOOPBACK, target.port, key, 0, 5000, *login)
+            yield
             for client in (taker, giver):
                 client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", there)
 

@@ -35,9 +35,17 @@ async def test_no_free_connection_is_ours_in_async_code(own: Settings) -> None:
     await engine.dispose()
 
 
-@pytest.mark.parametrize("change", [(r":[^:@]*@", ":canary@"), (r"@[^/]*/", "@canary.invalid/")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        (r":[^:@]*@", ":canary@"),
+        (r"@[^/]*/", "@canary.invalid/"),
+        (r"@[^/]*/", "@canary..example/"),
+        (r"@[^/]*/", f"@{'canary' * 11}/"),
+    ],
+)
 async def test_no_connection_is_ours(database: str, change: tuple[str, str]) -> None:
-    """A login that is refused and a host that is not there: no URL, no password."""
+    """A login that is refused and a host that is not there or no name: no URL, no password."""
     settings = Settings.load(database_url=re.sub(*change, database, count=1))
     engines: list[AsyncEngine | Engine] = [async_engine(settings), sync_engine(settings)]
     for engine in engines:

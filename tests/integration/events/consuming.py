@@ -57,10 +57,13 @@ def new_consumer(
     return consumer
 
 
-def with_log(redis: Redis, sessions: Any, handler: Any = write_effect) -> Consumer[AsyncSession]:
+def with_log(
+    redis: Redis, sessions: Any, handler: Any = write_effect, **options: Any
+) -> Consumer[AsyncSession]:
     """A consumer that replays by itself."""
     inbox, log = SqlInbox(sessions), SqlEventLog(sessions)
-    consumer = Consumer(redis, inbox, group=GROUP, options=ConsumerOptions(**FAST), log=log)
+    chosen = ConsumerOptions(**FAST, **options)
+    consumer = Consumer(redis, inbox, group=GROUP, options=chosen, log=log)
     consumer.on(PricesUpdated)(handler)
     return consumer
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.event.v1 import PricesUpdated
-from cartsnitch_common.errors import InvalidFieldError
+from cartsnitch_common.errors import DataRefusedError, InvalidFieldError
 from cartsnitch_common.events import Event, encode, wrap
 from tests.event_payloads import coupons, prices
 from tests.integration.events.consuming import (
@@ -46,6 +48,28 @@ async def test_an_entry_that_the_stream_lost_is_a_dead_letter(
     assert {letter.envelope for letter in found} == {b""}
     assert "lost" in found[0].reason
     assert await pending(redis) == 0
+
+
+async def test_an_error_of_sql_that_a_handler_hides_is_its_failure(
+    redis: Redis, effects: Any
+) -> None:
+    """PostgreSQL has ended the transaction: its commit writes nothing, and is no success."""
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        await write_effect(event, session)
+        if event.key == "bad":
+            with suppress(DataRefusedError):
+                await session.execute(text("SELECT 1 / 0"))
+
+    await add(redis, "bad")
+    good = await add(redis, "good")
+    consumer = new_consumer(redis, effects, handler)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == consumer.stats.dead == 1)
+    assert await effects_of(effects) == [good]
+    (letter,) = await letters(effects)
+    assert letter.reason.startswith("TransactionAbortedError")
+    assert letter.deliveries == 5
 
 
 async def test_a_failing_handler_is_tried_again_in_place(redis: Redis, effects: Any) -> None:

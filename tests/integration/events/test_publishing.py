@@ -302,6 +302,25 @@ async def test_what_waits_is_bounded(far: Redis, proxy: Lossy) -> None:
     assert {type(result) for result in results} == {str, EventInDoubtError}
 
 
+async def test_who_waits_for_room_keeps_its_place(redis: Redis) -> None:
+    """Events go out in the order of the calls, also of tasks that come while others wait."""
+    publisher = CoalescingPublisher(redis, service=SERVICE, most_waiting=1)
+    keys = [f"key-{number:02}" for number in range(60)]
+    calls: list[str] = []
+
+    async def publish_some(some: list[str]) -> None:
+        for key in some:
+            calls.append(key)
+            await publisher.publish(prices(), key=key)
+
+    async with heard(redis) as found:
+        async with asyncio.TaskGroup() as tasks:
+            for first in range(6):
+                tasks.create_task(publish_some(keys[first::6]))
+        await publisher.aclose()
+    assert [event.key for event in found] == calls
+
+
 async def test_closing_waits_for_what_was_published(redis: Redis) -> None:
     """What was taken goes out, in the order of the calls; afterwards nothing is taken."""
     publisher = CoalescingPublisher(redis, service=SERVICE)

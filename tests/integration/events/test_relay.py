@@ -57,6 +57,28 @@ async def test_a_committed_event_is_published_and_logged(
     assert await relay.run_once() == 0
 
 
+async def test_a_relay_of_single_events_rests(
+    settings: Settings, sessions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a batch is one event, a relay with nothing to do asks a few times a second."""
+    looks = 0
+    is_waiting = Relay._is_waiting
+
+    async def counted(self: Relay, *args: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return await is_waiting(self, *args)
+
+    monkeypatch.setattr(Relay, "_is_waiting", counted)
+    async with running(Relay(settings, options=RelayOptions(batch_size=1, poll_interval=0.2))):
+        await write(sessions, "a", "b", "c")
+        await until_empty(sessions)
+        await asyncio.sleep(0.5)  # until its pauses are the longest
+        looks = 0
+        await asyncio.sleep(1)
+    assert 2 <= looks <= 10
+
+
 async def test_a_rolled_back_event_is_not_published(
     relay: Relay, sessions: Any, redis: Redis
 ) -> None:

@@ -13,11 +13,13 @@ from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.models import LoggedEvent
 from cartsnitch_common.events import Event, encode, reading, wrap
+from cartsnitch_common.events.dead_letters import redrive
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Relay
 from cartsnitch_common.events.replay_log import SqlEventLog
 from tests.event_payloads import prices
 from tests.integration.events.consuming import (
+    GROUP,
     add,
     effects_by_key,
     effects_of,
@@ -60,6 +62,51 @@ async def test_a_wiped_redis_is_replayed_from_the_log(
         await redis.flushall()  # and once more, while it runs
         sent += await relay(settings, redis, effects, "a")
         await until_effects(effects, 9)
+    assert await effects_of(effects) == sent
+
+
+async def test_a_replay_that_was_broken_off_is_done_by_the_next_start(
+    redis: Redis, effects: Any, settings: Settings
+) -> None:
+    """A consumer that is stopped in the midst of it leaves the rest to its successor."""
+    sent = await relay(settings, redis, effects, "a", "a", "a", "a")
+    await redis.flushall()
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        await write_effect(event, session)
+        if str(event.event_id) == sent[1]:
+            stop.set()
+
+    async with running(with_log(redis, effects, handler)) as stop:
+        await stop.wait()
+    assert await effects_of(effects) == sent[:2]
+    sent += await relay(settings, redis, effects, "a")
+    async with running(with_log(redis, effects)):
+        await until_effects(effects, 5)
+    assert await effects_of(effects) == sent
+
+
+async def test_a_second_process_does_not_overtake_a_replay(
+    redis: Redis, effects: Any, settings: Settings
+) -> None:
+    """While one process handles what Redis had lost, no other handles what came after it."""
+    sent = await relay(settings, redis, effects, "a", "a")
+    await redis.flushall()
+    sent += await relay(settings, redis, effects, "a")
+    held, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        await write_effect(event, session)
+        held.set()
+        await go_on.wait()
+
+    async with running(with_log(redis, effects, handler)):
+        await held.wait()
+        async with running(with_log(redis, effects, name="2")):
+            await asyncio.sleep(1)
+            assert await effects_of(effects) == []
+            go_on.set()
+            await until_effects(effects, 3)
     assert await effects_of(effects) == sent
 
 
@@ -167,3 +214,28 @@ async def test_what_the_log_holds_may_be_hopeless_too(
     (letter,) = await letters(effects)
     assert letter.entry_id.startswith("log-")
     assert letter.deliveries == 5
+
+
+async def test_a_repetition_that_fails_is_a_dead_letter(
+    redis: Redis, effects: Any, settings: Settings
+) -> None:
+    """What the group had handled long ago and fails now is told, and can be redriven."""
+    (sent,) = await relay(settings, redis, effects, "a")
+    first = new_consumer(redis, effects)
+    async with running(first):
+        await until(lambda: first.stats.handled == 1)
+
+    async def failing(_event: Event[PricesUpdated], _session: AsyncSession) -> None:
+        raise ValueError
+
+    consumer = new_consumer(redis, effects, failing)
+    stats = await consumer.replay(SqlEventLog(effects), again="repair")
+    assert (stats.handled, consumer.stats.dead) == (1, 1)
+    (letter,) = await letters(effects)
+    assert (letter.consumer, letter.reason) == (GROUP, "ValueError")
+    async with effects.begin() as session:
+        await redrive(session, redis, letter.id)
+    successor = new_consumer(redis, effects)
+    async with running(successor):
+        await until(lambda: successor.stats.handled == 1)
+    assert await effects_of(effects) == [sent, sent]

@@ -124,6 +124,20 @@ async def test_a_slot_moves_and_its_master_dies(cartsnitch_database: str) -> Non
             assert cluster.owner(PRICES) is cluster.nodes[3]
 
 
+async def test_a_slot_on_its_way_holds_up_nothing(cartsnitch_database: str) -> None:
+    """While a stream is moved, events go to where it is, and none waits for the end of it."""
+    with redis_groups.cluster(replica=False) as cluster:
+        settings = settings_of(cluster.url, cartsnitch_database)
+        async with at_work(settings) as bus:
+            assert await bus.passes("a", "b")
+            source = cluster.owner(PRICES)
+            target = next(node for node in cluster.nodes if node is not source)
+            with cluster.moving(PRICES, target):
+                assert await bus.passes("a", "b", "a")
+                assert cluster.owner(PRICES) is source
+            assert await bus.passes("b")
+
+
 async def test_a_channel_without_a_node_holds_up_no_other(cartsnitch_database: str) -> None:
     """While one node is gone, events of channels on others pass; afterwards all do."""
     with redis_groups.cluster(replica=False) as cluster:

@@ -140,6 +140,7 @@ def test_the_keys_come_from_the_setting() -> None:
         (written(("a" * 33, NEW)), "key 1 must be written id=base64"),
         (written(("\N{LATIN SMALL LETTER E WITH ACUTE}", NEW)), "key 1 must be written id=base64"),
         (written(("a", NEW)) + "!", "key 1 must be 32 bytes in base64"),
+        (written(("a", NEW)) + "é", "key 1 must be 32 bytes in base64"),
         (written(("a", NEW[:31])), "key 1 must be 32 bytes in base64"),
         (written(("a", NEW), ("b", NEW + b"0")), "key 2 must be 32 bytes in base64"),
         (written(("a", NEW), ("a", OLD)), "key 2 has the id or the bytes of an earlier one"),

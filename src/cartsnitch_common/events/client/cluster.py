@@ -18,6 +18,7 @@ from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
 from redis.exceptions import (
+    AskError,
     ExecAbortError,
     MovedError,
     RedisClusterException,
@@ -105,6 +106,16 @@ class ClusterClient(RedisCluster):
             raise RedisConnectionError("no node has the key")
         return node
 
+    async def node_at(self, host: str, port: int) -> ClusterNode:
+        """The node at an address, which may be a new one."""
+        node = self.get_node(host, port)
+        if node is None:
+            await self.refresh(None)
+            node = self.get_node(host, port)
+        if node is None:
+            raise RedisConnectionError("the Cluster names a node that it does not list")
+        return node
+
     async def refresh(self, lost: ClusterNode | None) -> None:
         """Ask where the names are now, the lost node last; what cannot be asked stays."""
         with suppress(RedisError, RedisClusterException, OSError):
@@ -152,20 +163,27 @@ class Transaction(AsyncCoreCommands):
             except MovedError:  # nothing was run there
                 await self._client.refresh(None)
                 replies = await self._run(await self._client.node_of(commands[0][1]), commands)
+            except AskError as asked:  # nor there: the name is on its way, and is at that one
+                node = await self._client.node_at(asked.host, asked.port)
+                replies = await self._run(node, commands, asking=True)
         if raise_on_error:
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
         return replies
 
-    async def _run(self, node: ClusterNode, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async def _run(
+        self, node: ClusterNode, commands: list[tuple[Any, ...]], *, asking: bool = False
+    ) -> list[Any]:
+        # Within a MULTI that stands behind it, ASKING holds for all of them.
+        begin = [("ASKING",), ("MULTI",)] if asking else [("MULTI",)]
         connection: Any = node.acquire_connection()
         refused: list[ResponseError] = []
         try:
             await node.disconnect_if_needed(connection)
-            packed = connection.pack_commands([("MULTI",), *commands, ("EXEC",)])
+            packed = connection.pack_commands([*begin, *commands, ("EXEC",)])
             await connection.send_packed_command(packed)
-            for _ in range(len(commands) + 1):
+            for _ in range(len(begin) + len(commands)):
                 try:
                     await connection.read_response()
                 except ResponseError as error:
