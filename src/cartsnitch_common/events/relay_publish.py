@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis.exceptions import RedisError
@@ -122,19 +123,27 @@ async def _transact_packed(
 async def _transact_in_cluster(
     redis: ClusterClient, channels: Mapping[str, Sequence[Pending]], oldest: bytes
 ) -> list[Outcome]:
-    """Each on its channel's node; one that is down holds up no other."""
+    """Each on its channel's node; one that is down holds up no other.
+
+    First what is kept, then what is heard: in a transaction with PUBLISH a node that gives its
+    slot away does not say that the stream has left already, and begins a second one.
+    """
+
+    async def transact(commands: list[tuple[Any, ...]]) -> list[RedisError | None]:
+        async with redis.pipeline(transaction=True) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+        return [reply if isinstance(reply, RedisError) else None for reply in replies]
 
     async def run(channel: str, events: Sequence[Pending]) -> Outcome:
         add, add_next, say = _commands(channel, oldest)
-        async with redis.pipeline(transaction=True) as pipe:
-            for event in events:
-                pipe.execute_command(*add, event.envelope)
-                pipe.execute_command(*say, event.envelope)
-                add = add_next
-            try:
-                replies: list[Any] = await pipe.execute(raise_on_error=False)
-            except RedisError as error:
-                return error
-        return [reply if isinstance(reply, RedisError) else None for reply in replies]
+        adds = [(*(add_next if at else add), each.envelope) for at, each in enumerate(events)]
+        try:
+            kept = await transact(adds)
+            heard = kept if any(kept) else await transact([(*say, e.envelope) for e in events])
+        except RedisError as error:
+            return error
+        return [*chain.from_iterable(zip(kept, heard, strict=True))]
 
     return await asyncio.gather(*(run(*channel) for channel in channels.items()))

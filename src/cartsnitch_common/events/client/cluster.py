@@ -18,7 +18,6 @@ from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
 from redis.exceptions import (
-    AskError,
     ExecAbortError,
     MovedError,
     RedisClusterException,
@@ -30,7 +29,11 @@ from redis.exceptions import (
 )
 
 from cartsnitch_common.errors import SetupError
-from cartsnitch_common.events.client.connections import ServerConnection, TlsConnection
+from cartsnitch_common.events.client.connections import (
+    NodeConnection,
+    OnItsWayError,
+    TlsNodeConnection,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -52,7 +55,7 @@ class ClusterClient(RedisCluster):
         # Subscriptions take connections of a node too, without a turn.
         super().__init__(max_connections=2 * max_connections, **options)
         # Which redis-py does not let its caller say; nodes that are found later are made of this.
-        kind = TlsConnection if options.get("ssl") else ServerConnection
+        kind = TlsNodeConnection if options.get("ssl") else NodeConnection
         self.nodes_manager.connection_kwargs["connection_class"] = kind
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = kind
@@ -74,6 +77,20 @@ class ClusterClient(RedisCluster):
                 options["target_nodes"] = await self.node_of(args[names + 1])
             with _errors_of_redis():
                 return await super().execute_command(*args, **options)
+
+    async def _execute_command(self, target_node: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return await super()._execute_command(target_node, *args, **options)
+        except OnItsWayError as moving:
+            node: Any = await self.node_at(moving)
+        connection = node.acquire_connection()
+        try:
+            await node.disconnect_if_needed(connection)
+            await connection.send_packed_command(connection.pack_commands([("ASKING",), args]))
+            await connection.read_response()
+            return await node.parse_response(connection, args[0], **options)
+        finally:
+            node.release(connection)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> Any:
         """A transaction on one node; without one, redis-py's pipeline."""
@@ -106,12 +123,12 @@ class ClusterClient(RedisCluster):
             raise RedisConnectionError("no node has the key")
         return node
 
-    async def node_at(self, host: str, port: int) -> ClusterNode:
-        """The node at an address, which may be a new one."""
-        node = self.get_node(host, port)
+    async def node_at(self, moving: OnItsWayError) -> ClusterNode:
+        """The node that a name is on its way to, which may be a new one."""
+        node = self.get_node(moving.host, moving.port)
         if node is None:
             await self.refresh(None)
-            node = self.get_node(host, port)
+            node = self.get_node(moving.host, moving.port)
         if node is None:
             raise RedisConnectionError("the Cluster names a node that it does not list")
         return node
@@ -163,8 +180,8 @@ class Transaction(AsyncCoreCommands):
             except MovedError:  # nothing was run there
                 await self._client.refresh(None)
                 replies = await self._run(await self._client.node_of(commands[0][1]), commands)
-            except AskError as asked:  # nor there: the name is on its way, and is at that one
-                node = await self._client.node_at(asked.host, asked.port)
+            except OnItsWayError as moving:  # nor there
+                node = await self._client.node_at(moving)
                 replies = await self._run(node, commands, asking=True)
         if raise_on_error:
             for reply in replies:
