@@ -59,7 +59,13 @@ def acl(
 
 def _environment() -> dict[str, str]:
     given = {name: os.environ.get(setting_name(f"redis_password_{name}")) for name in _NAMES}
-    return {name: password for name, password in given.items() if password}
+    found = {name: password for name, password in given.items() if password}
+    for name, password in found.items():
+        try:
+            password.encode()
+        except UnicodeEncodeError:
+            raise SettingError(setting_name(f"redis_password_{name}"), "is no UTF-8") from None
+    return found
 
 
 def _file(path: Path | None) -> dict[str, str]:

@@ -138,7 +138,7 @@ def refuse_lost_commits(engine: Engine) -> None:
     def commit(connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
         if driver.info.transaction_status == TransactionStatus.INERROR:
-            driver.rollback()  # SQLAlchemy takes it for ended
+            connection.invalidate()  # SQLAlchemy takes it for ended, and would use it again
             raise TransactionAbortedError
 
 

@@ -87,13 +87,14 @@ class Reading:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until stopped, through outages of Redis."""
-        recovering, look_time, late_time = True, 0.0, math.inf
+        recovering, look_time, begun, late_time = True, 0.0, 0.0, math.inf
         clock = asyncio.get_running_loop().time
         while not stop.is_set():
             self._lanes.check()
             try:
                 if recovering and (groupless := await self._reader.groupless()):
                     # First what was on Redis: whoever finds the group made need not ask for it.
+                    begun = clock()
                     await self._regroup(None)
                     if stop.is_set():
                         break
@@ -104,7 +105,8 @@ class Reading:
                         await self._look(stream, stop)
                     recovering, look_time = False, clock() + self._options.claim_after / 4
                 if clock() >= late_time:
-                    await self._regroup(LATE)
+                    # From before the first pass began: Redis may have been wiped while it ran.
+                    await self._regroup(clock() - begun)
                     late_time = math.inf
                 await self._read_new(stop)
             except RedisError as error:

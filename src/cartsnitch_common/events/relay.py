@@ -33,6 +33,7 @@ from cartsnitch_common.events.event_log import LogKeeper
 from cartsnitch_common.events.held_back import HeldBack
 from cartsnitch_common.events.observe import SILENT
 from cartsnitch_common.events.relay_publish import Published, publish
+from cartsnitch_common.events.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -129,6 +130,7 @@ class Relay:
         self._options = options or RelayOptions()
         self._observer = observer
         self._held_back = HeldBack(_LOG, "the relay")
+        self._unheard = set[str]()
         # An order of its own, so that relays do not follow each other.
         self._partitions = random.sample(range(relay_batch.PARTITIONS), relay_batch.PARTITIONS)
 
@@ -214,7 +216,7 @@ class Relay:
     ) -> Published:
         """Relay one batch, without some channels."""
         options, start = self._options, time.monotonic()
-        published = Published([], {})
+        published = Published([], {}, {})
         # A connection that was cut without a word would never answer.
         async with asyncio.timeout(_DATABASE_PATIENCE) as limit, engine.begin() as connection:
             taken = await relay_batch.take(
@@ -277,6 +279,10 @@ class Relay:
         for channel, refusal in published.refused.items():
             self._held_back.refused(channel, redis_reason(refusal))
             self._observer.refused(channel)
+        for channel in published.unheard.keys() - self._unheard:
+            self._unheard.add(channel)
+            reason = redis_reason(published.unheard[channel])
+            _LOG.warning("the relay cannot publish on %s: %s", one_line(channel), reason)
         self._held_back.taken({event.event_type for event in events} - published.refused.keys())
         if published.ids:
             self._observer.relayed(events=len(published.ids), seconds=seconds)

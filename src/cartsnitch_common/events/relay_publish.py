@@ -48,6 +48,9 @@ class Published(NamedTuple):
     refused: dict[str, RedisError]
     """The channels of which none or not all is out, and why."""
 
+    unheard: dict[str, RedisError]
+    """Those whose events are on their streams, and that may not be published on."""
+
 
 async def publish(
     redis: RedisClient, events: Sequence[Pending], retention: dt.timedelta
@@ -74,17 +77,19 @@ async def publish(
         outcomes = await _transact_in_cluster(redis, channels, oldest)
     else:
         outcomes = await _transact_packed(redis, channels, oldest)
-    published = Published([], {})
+    published = Published([], {}, {})
     for (channel, of_one), outcome in zip(channels.items(), outcomes, strict=True):
         if isinstance(outcome, RedisError):
             published.refused[channel] = outcome
             continue
         # What fails within a transaction fails for all of its stream: a key of another type.
-        for event, *errors in zip(of_one, outcome[::2], outcome[1::2], strict=True):
-            if error := errors[0] or errors[1]:
-                published.refused.setdefault(channel, error)
-            else:
-                published.ids.append(event.id)
+        for event, kept, heard in zip(of_one, outcome[::2], outcome[1::2], strict=True):
+            if kept is not None:
+                published.refused.setdefault(channel, kept)
+                continue
+            published.ids.append(event.id)  # to add it again would double it
+            if heard is not None:
+                published.unheard.setdefault(channel, heard)
     return published
 
 
@@ -129,21 +134,21 @@ async def _transact_in_cluster(
     slot away does not say that the stream has left already, and begins a second one.
     """
 
-    async def transact(commands: list[tuple[Any, ...]]) -> list[RedisError | None]:
-        async with redis.pipeline(transaction=True) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
-        return [reply if isinstance(reply, RedisError) else None for reply in replies]
-
     async def run(channel: str, events: Sequence[Pending]) -> Outcome:
-        add, add_next, say = _commands(channel, oldest)
-        adds = [(*(add_next if at else add), each.envelope) for at, each in enumerate(events)]
+        add, add_next, _ = _commands(channel, oldest)
+        heard: list[Any]
         try:
-            kept = await transact(adds)
-            heard = kept if any(kept) else await transact([(*say, e.envelope) for e in events])
+            async with redis.pipeline(transaction=True) as pipe:
+                for event in events:
+                    pipe.execute_command(*add, event.envelope)
+                    add = add_next
+                replies: list[Any] = await pipe.execute(raise_on_error=False)
+            kept = [reply if isinstance(reply, RedisError) else None for reply in replies]
+            if any(kept):
+                return [*chain.from_iterable((refusal, None) for refusal in kept)]
+            heard = await redis.say(channel, [event.envelope for event in events])
         except RedisError as error:
             return error
-        return [*chain.from_iterable(zip(kept, heard, strict=True))]
+        return [*chain.from_iterable((None, refusal) for refusal in heard)]
 
     return await asyncio.gather(*(run(*channel) for channel in channels.items()))

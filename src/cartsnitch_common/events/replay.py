@@ -126,9 +126,13 @@ class Again[S]:
 
     async def bury(self, letter: DeadLetter) -> bool:
         """See ``delivery.Inbox``. What the group had handled before is a dead letter too."""
-        return await self._inbox.bury(letter) or await self._inbox.bury(
+        buried = await self._inbox.bury(letter) or await self._inbox.bury(
             replace(letter, event_id=None)
         )
+        if letter.event_id is not None:
+            async with self._inbox.transaction() as session:
+                await self._inbox.first_time(session, self._name, letter.event_id)
+        return buried
 
 
 class Replay:

@@ -42,7 +42,7 @@ async def send(redis: RedisClient, events: Sequence[Sealed], observer: Observer)
     """
     if not events:
         return []
-    write = _write_to_cluster if isinstance(redis, ClusterClient) else _write
+    write: Any = _write_to_cluster if isinstance(redis, ClusterClient) else _write
     outcomes: list[Outcome] = []
     for some in _writes(events):
         outcomes += await write(redis, some)
@@ -113,8 +113,8 @@ async def _write(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
     return [None if refusal is None else _failure(refusal) for refusal in refusals]
 
 
-async def _write_to_cluster(redis: Any, events: Sequence[Sealed]) -> list[Outcome]:
-    """One transaction for each channel, on its node; one that is down holds up no other.
+async def _write_to_cluster(redis: ClusterClient, events: Sequence[Sealed]) -> list[Outcome]:
+    """One write for each channel, on its node; one that is down holds up no other.
 
     redis-py's plain pipeline of a Cluster repeats what it has sent.
     """
@@ -124,20 +124,16 @@ async def _write_to_cluster(redis: Any, events: Sequence[Sealed]) -> list[Outcom
     outcomes: list[Outcome] = [None] * len(events)
 
     async def write(places: list[int]) -> None:
-        async with redis.pipeline(transaction=True) as pipe:
+        channel = events[places[0]].event_type
+        try:
+            refusals = await redis.say(channel, [events[place].data for place in places])
+        except (RedisError, OSError) as error:
             for place in places:
-                pipe.publish(events[place].event_type, events[place].data)
-            try:
-                replies = await pipe.execute(raise_on_error=False)
-            except ResponseError as error:
-                replies = [error] * len(places)
-            except (RedisError, OSError) as error:
-                for place in places:
-                    outcomes[place] = _failure(error, EventInDoubtError)
-                return
-        for place, reply in zip(places, replies, strict=True):
-            if isinstance(reply, Exception):
-                outcomes[place] = _failure(reply)
+                outcomes[place] = _failure(error, EventInDoubtError)
+            return
+        for place, refusal in zip(places, refusals, strict=True):
+            if refusal is not None:
+                outcomes[place] = _failure(refusal)
 
     await asyncio.gather(*map(write, channels.values()))
     return outcomes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -63,6 +64,21 @@ async def test_and_so_it_is_for_threads(
             connection.execute(text("SELECT 1 / 0"))
         with pytest.raises(TransactionAbortedError):
             connection.commit()
+    await _is_as_good_as_new(engine)
+    engine.dispose()
+
+
+async def test_a_connection_that_is_gone_too_is_the_same_error(database: str) -> None:
+    """No word of the driver, and the next transaction has another connection."""
+    engine = sync_engine(Settings.load(database_url=database), pool_size=1, max_overflow=0)
+    with sync_sessions(engine)() as session, psycopg.connect(database, autocommit=True) as other:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        with suppress(*CAUGHT):
+            session.execute(text("SELECT 1 / 0"))
+        other.execute("SELECT pg_terminate_backend(%s, 2000)", (pid,))
+        with pytest.raises(TransactionAbortedError) as caught:
+            session.commit()
+    assert caught.value.__context__ is None
     await _is_as_good_as_new(engine)
     engine.dispose()
 

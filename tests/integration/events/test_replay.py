@@ -110,6 +110,30 @@ async def test_a_second_process_does_not_overtake_a_replay(
     assert await effects_of(effects) == sent
 
 
+async def test_a_second_wipe_while_it_replays_is_found(
+    redis: Redis, effects: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was relayed behind the replay's end, and lost again, is handled by the late pass."""
+    monkeypatch.setattr(reading, "LATE", 0.5)
+    sent = await relay(settings, redis, effects, "a")
+    await redis.flushall()
+    held, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
+        await write_effect(event, session)
+        held.set()
+        await go_on.wait()
+
+    async with running(with_log(redis, effects, handler)):
+        await held.wait()
+        sent += await relay(settings, redis, effects, "a")
+        await redis.flushall()
+        await asyncio.sleep(2)  # longer than three times LATE
+        go_on.set()
+        await until_effects(effects, 2)
+    assert await effects_of(effects) == sent
+
+
 async def test_what_reaches_the_log_after_a_wipe_is_found(
     redis: Redis, effects: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +257,9 @@ async def test_a_repetition_that_fails_is_a_dead_letter(
     assert (stats.handled, consumer.stats.dead) == (1, 1)
     (letter,) = await letters(effects)
     assert (letter.consumer, letter.reason) == (GROUP, "ValueError")
+    mended = new_consumer(redis, effects)
+    stats = await mended.replay(SqlEventLog(effects), again="repair")
+    assert (stats.done, stats.handled) == (1, 0)  # it waits for its redrive
     async with effects.begin() as session:
         await redrive(session, redis, letter.id)
     successor = new_consumer(redis, effects)

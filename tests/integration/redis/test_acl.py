@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common import cli
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import EventType, Service
@@ -112,10 +113,10 @@ def test_a_password_that_cannot_be_used_is_refused(given: dict[str, str], said: 
 
 @pytest.mark.parametrize("form", ["server", "cluster"])
 async def test_the_bus_works_with_these_rights(form: str, cartsnitch_database: str) -> None:
-    """The relay as ``relay``, the consumer as its service: nothing that they need is missing."""
+    """Relay, consumer and publisher, each as its own user: nothing that they need is missing."""
     with one_server() if form == "server" else redis_groups.cluster(replica=False) as place:
         nodes = place.nodes if isinstance(place, redis_groups.Cluster) else [place]
-        given = {"relay": PASSWORD, "stickershock": PASSWORD}
+        given = dict.fromkeys(("relay", "stickershock", "receiptwitness"), PASSWORD)
         for node in nodes:
             permissions.add_users(node, given)
         as_user = {}
@@ -132,6 +133,12 @@ async def test_the_bus_works_with_these_rights(form: str, cartsnitch_database: s
             async with consuming.running(consumer), relaying.running(relay):
                 written = await relaying.write(sessions, "a", "b", "a")
                 assert await until_effects(sessions, 3) == written
+            async with (
+                connected(as_user["receiptwitness"]) as publishing,
+                subscribe(redis, PricesUpdated) as events,
+            ):
+                said = await publish(publishing, prices(), service="receiptwitness", key="k")
+                assert str((await anext(aiter(events))).event_id) == said.event_id
         await engine.dispose()
 
 
@@ -200,6 +207,14 @@ def test_the_printed_commands_leave_the_administrator_alone(run: Run) -> None:
     printed = run("--format", "commands").out.splitlines()
     assert [line.split()[2] for line in printed] == [*Service, "relay", "operator"]
     assert all(line.startswith("ACL SETUSER ") for line in printed)
+
+
+def test_a_password_that_is_no_text_is_named(run: Run) -> None:
+    """Bytes of Latin-1 in the environment are one line with the variable, and no part of them."""
+    printed = run(CARTSNITCH_REDIS_PASSWORD_API=f"{PASSWORD}\udce9")
+    assert printed.code != 0
+    assert "CARTSNITCH_REDIS_PASSWORD_API" in printed.err
+    assert "Traceback" not in printed.err
 
 
 def test_the_printed_json_says_the_same(run: Run) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 from sqlalchemy import text
 
 from cartsnitch.event.v1 import CouponsUpdated, PricesUpdated
@@ -16,6 +17,7 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.contract import binding_of
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.db.models import OutboxEvent
+from cartsnitch_common.embedded.ports import LOOPBACK
 from cartsnitch_common.errors import ServerUnavailableError
 from cartsnitch_common.events import publish, subscribe
 from cartsnitch_common.events.relay import Relay
@@ -136,6 +138,51 @@ async def test_a_slot_on_its_way_holds_up_nothing(cartsnitch_database: str) -> N
                 assert await bus.passes("a", "b", "a")
                 assert cluster.owner(PRICES) is source
             assert await bus.passes("b")
+
+
+async def test_a_refused_question_leaves_no_answer_behind() -> None:
+    """Who may not ask the node that a slot moves to is told so, and the connection stays good."""
+    with redis_groups.cluster(replica=False) as cluster:
+        source = cluster.owner(PRICES)
+        target = next(node for node in cluster.nodes if node is not source)
+        rules = ("on", ">word", "~*", "&*", "+@all", "-asking")
+        for node in cluster.nodes:
+            with node.admin() as admin:
+                admin.execute_command("ACL", "SETUSER", "guest", *rules)
+        url = re.sub("//.*@", "//guest:word@", cluster.url)
+        with source.admin() as admin:
+            admin.xadd(PRICES, {"e": "1"})
+        async with connected(Settings.load(redis_url=url, **QUICK)) as redis:
+            with cluster.moving(PRICES, target):
+                for _ in range(3):
+                    with pytest.raises(NoPermissionError):
+                        await redis.xlen(PRICES)
+                    assert await redis.ping(target_nodes=redis.get_node(LOOPBACK, target.port))
+            assert await redis.xlen(PRICES) == 1
+
+
+async def test_what_may_not_be_said_is_not_kept_twice(
+    cartsnitch_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A relay that may write to streams, and on no channel, writes each event once and says so."""
+    with redis_groups.cluster(replica=False) as cluster:
+        rules = ("on", ">word", "~*", "resetchannels", "+@all")
+        for node in cluster.nodes:
+            with node.admin() as admin:
+                admin.execute_command("ACL", "SETUSER", "mute", *rules)
+        url = re.sub("//.*@", "//mute:word@", cluster.url)
+        settings = settings_of(url, cartsnitch_database)
+        engine: Any = async_engine(settings)
+        sessions = async_sessions(engine)
+        async with connected(settings) as redis:
+            relay = Relay(settings, redis=redis, engine=engine)
+            for _ in range(2):
+                await write(sessions, ["a"])
+                assert await relay.run_once() == 2
+            assert len(await relaying.on_the_wire(redis, PRICES)) == 2
+            assert await relaying.count(sessions, OutboxEvent) == 0
+        await engine.dispose()
+        assert caplog.text.count("cannot publish on cartsnitch.prices.updated") == 1
 
 
 async def test_a_channel_without_a_node_holds_up_no_other(cartsnitch_database: str) -> None:

@@ -36,7 +36,7 @@ from cartsnitch_common.events.client.connections import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError)
 
@@ -87,10 +87,35 @@ class ClusterClient(RedisCluster):
         try:
             await node.disconnect_if_needed(connection)
             await connection.send_packed_command(connection.pack_commands([("ASKING",), args]))
-            await connection.read_response()
+            if (refused := await _refusal(connection)) is not None:
+                await _refusal(connection)  # of the command: nobody else may read it
+                raise refused
             return await node.parse_response(connection, args[0], **options)
         finally:
             node.release(connection)
+
+    async def say(self, channel: str, messages: Sequence[bytes]) -> list[ResponseError | None]:
+        """Publish messages in one write and in their order, each by itself and once.
+
+        Returns:
+            Of each why it was refused; None of one that is out.
+
+        Raises:
+            RedisError: The connection was lost: nobody knows what is out.
+        """
+        async with self.turn():
+            node: Any = await self.node_of(channel)
+            connection = node.acquire_connection()
+            try:
+                await node.disconnect_if_needed(connection)
+                commands = [("PUBLISH", channel, message) for message in messages]
+                await connection.send_packed_command(connection.pack_commands(commands))
+                return [await _refusal(connection) for _ in messages]
+            except _LOST:
+                await self.refresh(node)
+                raise
+            finally:
+                node.release(connection)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> Any:
         """A transaction on one node; without one, redis-py's pipeline."""
@@ -195,25 +220,31 @@ class Transaction(AsyncCoreCommands):
         # Within a MULTI that stands behind it, ASKING holds for all of them.
         begin = [("ASKING",), ("MULTI",)] if asking else [("MULTI",)]
         connection: Any = node.acquire_connection()
-        refused: list[ResponseError] = []
+        refused: ResponseError | None = None
         try:
             await node.disconnect_if_needed(connection)
             packed = connection.pack_commands([*begin, *commands, ("EXEC",)])
             await connection.send_packed_command(packed)
-            for _ in range(len(begin) + len(commands)):
-                try:
-                    await connection.read_response()
-                except ResponseError as error:
-                    refused.append(error)
+            answers = [await _refusal(connection) for _ in range(len(begin) + len(commands))]
+            refused = next((answer for answer in answers if answer is not None), None)
             replies: list[Any] = await connection.read_response()
-        except ExecAbortError as error:
-            raise refused[0] if refused else error from None
+        except ExecAbortError as aborted:
+            raise refused or aborted from None
         except _LOST:
             await self._client.refresh(node)
             raise
         finally:
             node.release(connection)
         return replies
+
+
+async def _refusal(connection: Any) -> ResponseError | None:
+    """Read an answer of which only an error matters."""
+    try:
+        await connection.read_response()
+    except ResponseError as error:
+        return error
+    return None
 
 
 class _PubSub(ClusterPubSub):
