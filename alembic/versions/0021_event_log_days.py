@@ -109,6 +109,8 @@ def upgrade() -> None:
     op.execute(KEEP)
     # Or anybody could drop what is to be replayed. `cartsnitch db grants` lets the relay in.
     op.execute("REVOKE ALL ON FUNCTION public.event_log_keep(interval) FROM PUBLIC")
+    # It reads every event that is kept, which may be gigabytes; a limit would end each try.
+    op.execute("SET LOCAL statement_timeout = 0")
     op.execute(ATTACH)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch_common.convert.binary import SIGNATURE, TRAILER
+from cartsnitch_common.convert.direct import raise_theirs
 from cartsnitch_common.convert.registry import mapping_of_message
 from cartsnitch_common.db.driver_errors import database_errors
 from cartsnitch_common.errors import DatabaseError, InvalidFieldError
@@ -125,13 +126,18 @@ async def _copy_table(connection: Any, mapping: Mapping[Any, Any], stream: _Stre
     table = mapping.row.__table__
     try:
         with database_errors():
-            await raw.driver_connection.copy_to_table(
-                table.name,
-                schema_name=table.schema,
-                columns=[table.c[pair.column].name for pair in mapping.pairs],
-                format="binary",
-                source=stream.chunks(),
-            )
+            try:
+                await raw.driver_connection.copy_to_table(
+                    table.name,
+                    schema_name=table.schema,
+                    columns=[table.c[pair.column].name for pair in mapping.pairs],
+                    format="binary",
+                    source=stream.chunks(),
+                )
+            except Exception as error:  # noqa: BLE001 - the next line raises it
+                # So that the engine hears of it, which gives up what is lost or only reads.
+                sync = connection.sync_connection
+                await connection.run_sync(raise_theirs, sync, f"COPY {table.name}", error)
     except DatabaseError:
         # What is wrong with a message says more than what the server made of those before.
         if stream.error is None:

@@ -79,7 +79,7 @@ class Direct:
                 records: Sequence[Any] = await driver.fetch(query.sql, *arguments)
                 return records
         except BaseException as error:
-            await session.run_sync(_raise_theirs, connection, query.sql, error)
+            await session.run_sync(raise_theirs, connection, query.sql, error)
             raise
 
     def _at_hand(self, session: Session) -> Connection | None:
@@ -170,7 +170,7 @@ def _is_plain(connection: Connection) -> bool:
     )
 
 
-def _raise_theirs(_: Session, connection: Connection, sql: str, error: BaseException) -> None:
+def raise_theirs(_: Session, connection: Connection, sql: str, error: BaseException) -> None:
     """Raise what SQLAlchemy raises for a driver's error, or for a task's cancellation.
 
     There is no public way to tell it of one. Without it the pool would keep a connection

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from cartsnitch_common.convert.reading import Reading
+from cartsnitch_common.errors import InvalidFieldError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -209,7 +210,10 @@ async def stream_messages(
         TypeError: As in :func:`fetch_messages`.
         UnmappableValueError: As in :func:`fetch_messages`.
         DatabaseError: As in :func:`fetch_messages`; also in the midst of the stream.
+        InvalidFieldError: ``batch_size`` is less than 1.
     """
+    if batch_size < 1:
+        raise InvalidFieldError("batch_size", "must be at least 1")
     reading = Reading.of(statement, with_items=with_items)
     async for batch in reading.batches(session, batch_size):
         for message in batch:

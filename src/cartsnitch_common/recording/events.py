@@ -15,6 +15,7 @@ from cartsnitch.event.v1 import (
     ReceiptsIngested,
 )
 from cartsnitch_common.contract.scalars import to_decimal
+from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.values.sizes import find_size
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ def events_of(
     normalized = ProductsNormalized(store_id=purchase.store_id, store=store)
     for index, item in enumerate(purchase.items):
         if item.HasField("normalized_product_id"):
-            _add_match(normalized, purchase, item, matches.get(index) or _by_print(item))
+            try:
+                _add_match(normalized, purchase, item, matches.get(index) or _by_print(item))
+            except ValueError as error:
+                raise InvalidFieldError(f"matches[{index}].confidence", str(error)) from None
     if normalized.matches:
         events.append((normalized, purchase.store_id))
     if observations:

@@ -20,10 +20,13 @@ def money_to_parts(amount: decimal.Decimal | int) -> tuple[int, int]:
         TypeError: The amount is neither a Decimal nor an int; a float above all.
         ValueError: It is no finite number or has more than nine decimal places.
     """
-    nanos = _exact(amount).scaleb(9, _EXACT)
+    message = "has more than nine decimal places"
+    try:
+        nanos = _exact(amount).scaleb(9, _EXACT)
+    except decimal.Inexact:  # of a float's 50 digits
+        raise ValueError(message) from None
     whole = int(nanos)
     if whole != nanos:
-        message = "has more than nine decimal places"
         raise ValueError(message)
     sign = -1 if whole < 0 else 1
     units, rest = divmod(abs(whole), NANOS)

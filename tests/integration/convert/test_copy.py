@@ -5,19 +5,22 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.catalog.v1 import NormalizedProduct, Store
 from cartsnitch.pricing.v1 import PriceObservation
 from cartsnitch.purchase.v1 import Purchase
 from cartsnitch.type.v1 import Money
+from cartsnitch_common.config import Settings
 from cartsnitch_common.convert import copy_messages, fetch_messages, to_message
 from cartsnitch_common.db import models
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.errors import (
     ConstraintViolationError,
+    DatabaseUnavailableError,
     InvalidFieldError,
+    ReadOnlyError,
     TimeLimitError,
     UnmappableValueError,
 )
@@ -181,6 +184,34 @@ async def test_an_asynchronous_source_that_fails_leaves_nothing(
     with pytest.raises(LookupError):
         await copy_messages(session, source())
     assert await count(session) == before
+
+
+async def test_a_copy_that_may_only_read_is_told_so(filled: Filled) -> None:
+    """As any statement of such a session, and the pool keeps its connection."""
+    engine = async_engine(filled.settings, pool_size=1, max_overflow=0)
+    reading = engine.execution_options(postgresql_readonly=True)
+    async with AsyncSession(reading) as session:
+        pid = await session.scalar(text("SELECT pg_backend_pid()"))
+        with pytest.raises(ReadOnlyError):
+            await copy_messages(session, observations(filled, 10))
+        await session.rollback()
+        assert await session.scalar(text("SELECT pg_backend_pid()")) == pid
+    await engine.dispose()
+
+
+async def test_the_engine_hears_what_a_copy_meets(filled: Filled, cartsnitch_database: str) -> None:
+    """A server that has become one that only reads is left by the whole pool."""
+    engine = async_engine(Settings.load(database_url=cartsnitch_database), pool_size=2)
+    async with engine.connect() as one, engine.connect() as other:
+        pids = {await each.scalar(text("SELECT pg_backend_pid()")) for each in (one, other)}
+    async with AsyncSession(engine) as session:
+        await session.execute(text("SET TRANSACTION READ ONLY"))
+        with pytest.raises(DatabaseUnavailableError):
+            await copy_messages(session, observations(filled, 10))
+    async with engine.connect() as one, engine.connect() as other:
+        now = {await each.scalar(text("SELECT pg_backend_pid()")) for each in (one, other)}
+    assert not pids & now
+    await engine.dispose()
 
 
 async def test_a_rollback_takes_the_copied_rows_back(filled: Filled, session: AsyncSession) -> None:

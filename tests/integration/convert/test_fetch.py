@@ -13,7 +13,7 @@ from cartsnitch_common.convert import fetch_messages, stream_messages, to_messag
 from cartsnitch_common.convert.reading import _READY
 from cartsnitch_common.db import models
 from cartsnitch_common.db.engine import async_engine
-from cartsnitch_common.errors import TimeLimitError
+from cartsnitch_common.errors import InvalidFieldError, TimeLimitError
 from tests.integration.convert.conftest import Filled
 
 pytestmark = pytest.mark.xdist_group("filled")  # one filled database for all of them
@@ -150,6 +150,13 @@ async def test_what_was_made_of_a_statement_goes_with_it(session: AsyncSession) 
         await fetch_messages(session, select(PriceHistory).limit(n))
     gc.collect()
     assert len(_READY) <= before
+
+
+@pytest.mark.parametrize("size", [0, -1])
+async def test_a_stream_of_empty_batches_is_refused(session: AsyncSession, size: int) -> None:
+    """It would look like a table without rows."""
+    with pytest.raises(InvalidFieldError, match="batch_size"):
+        await anext(stream_messages(session, select(PriceHistory), batch_size=size))
 
 
 async def test_a_stream_that_is_left_early_leaves_the_session_usable(

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.convert import fetch_messages
-from cartsnitch_common.convert.direct import _raise_theirs
+from cartsnitch_common.convert.direct import raise_theirs
 from cartsnitch_common.db import models
 from cartsnitch_common.db.engine import async_engine
 from cartsnitch_common.db.models import Store
@@ -119,7 +119,7 @@ async def test_a_connection_that_breaks_off_is_no_error_of_a_statement(filled: F
         connection = await session.connection()
         with pytest.raises(ConnectionResetError):
             await session.run_sync(
-                _raise_theirs, connection.sync_connection, "SELECT 1", ConnectionResetError()
+                raise_theirs, connection.sync_connection, "SELECT 1", ConnectionResetError()
             )
         assert connection.invalidated
         await session.rollback()

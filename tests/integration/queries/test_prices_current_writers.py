@@ -183,6 +183,17 @@ def test_what_was_there_before_is_copied_beside_writers(empty_database: str) -> 
         assert len(check(connection)) == 2500
 
 
+def test_a_truncated_history_leaves_no_price(database: str, rows: Rows) -> None:
+    """Also in a transaction that does not see who has just written one."""
+    one = {"store_id": rows.the("stores"), "normalized_product_id": rows.the("normalized_products")}
+    with psycopg.connect(database) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SELECT FROM stores")
+        rows.add("price_history", **one, observed_date=DAY)
+        connection.execute("TRUNCATE price_history")
+    assert check(rows.connection) == []
+
+
 def write_until(url: str, done: threading.Event) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         while not done.is_set():

@@ -106,15 +106,16 @@ async def test_what_the_session_holds_back_is_written_first(
         assert (await record_purchase(session, purchase)).is_new
 
 
+@pytest.mark.parametrize("confidence", [Decimal(2), Decimal(2) / 3])
 async def test_an_event_that_is_refused_is_told_before_anything_is_written(
-    rows: Rows,
+    rows: Rows, confidence: Decimal
 ) -> None:
     """There is no database behind this session."""
     nowhere = async_engine(Settings.load(database_url="postgresql://nobody@127.0.0.1:1/nothing"))
-    more_than_certain = {0: Match(method=MatchMethod.MATCH_METHOD_NAME, confidence=Decimal(2))}
+    matches = {0: Match(method=MatchMethod.MATCH_METHOD_NAME, confidence=confidence)}
     with pytest.raises(InvalidFieldError, match="confidence"):
         async with async_sessions(nowhere).begin() as session:
-            await record_purchase(session, of(rows, KROGER.id), matches=more_than_certain)
+            await record_purchase(session, of(rows, KROGER.id), matches=matches)
 
 
 async def test_its_events_wait_for_those_of_their_keys(engine: AsyncEngine, rows: Rows) -> None:

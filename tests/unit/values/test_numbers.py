@@ -48,7 +48,7 @@ def test_only_exact_numbers_are_money(value: object) -> None:
         money_to_parts(value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("amount", [D("NaN"), D("Infinity"), D("0.0000000001")])
+@pytest.mark.parametrize("amount", [D("NaN"), D("Infinity"), D("0.0000000001"), D(1.1)])
 def test_what_money_cannot_carry_is_refused(amount: decimal.Decimal) -> None:
     """No number and more than nine decimal places are errors."""
     with pytest.raises(ValueError, match=r"finite|nine decimal"):
