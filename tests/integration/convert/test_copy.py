@@ -267,7 +267,7 @@ async def test_a_broken_item_is_named_within_its_purchase(
 
 async def test_a_time_limit_ends_a_copy_too(filled: Filled) -> None:
     """The statement's timeout holds, and its error is ours."""
-    settings = filled.settings.model_copy(update={"database_statement_timeout": 0.001})
+    settings = filled.settings.model_copy(update={"database_statement_timeout": 0.02})
     engine = async_engine(settings)
     async with AsyncSession(engine) as session:
         with pytest.raises(TimeLimitError):
