@@ -107,7 +107,7 @@ def test_a_lock_that_never_comes_free_ends_the_run(
     migrate.upgrade(empty, "0001_stores")
     with psycopg.connect(empty_database) as connection:
         connection.execute("LOCK TABLE stores IN ROW EXCLUSIVE MODE")
-        with pytest.raises(MigrationError, match=r"stopped at revision 0001_stores: .*\(55P03\)"):
+        with pytest.raises(MigrationError, match=r"at revision 0001_stores: a long .*\(55P03\)"):
             migrate.upgrade(empty)
     assert migrate.current(empty) == "0001_stores"
 

@@ -69,7 +69,8 @@ _LOCK_KEY: Final = 0x6361727473  # "carts"; an advisory lock is one database's
 _POLL: Final = 0.1  # seconds
 _ATTEMPTS: Final = 60
 _LONGEST_PAUSE: Final = 1.0  # seconds
-_TRANSIENT: Final = frozenset({"40P01", "55P03"})  # deadlock, lock not available
+_LOCKED: Final = "55P03"
+_TRANSIENT: Final = frozenset({"40P01", _LOCKED})  # the other is a deadlock
 
 # Alembic keeps the environment that runs in globals of its modules.
 _one_environment: Final = threading.Lock()
@@ -298,6 +299,9 @@ def _run_patiently(
 
 
 def _what(error: DBAPIError) -> str:
+    state = sqlstate_of(error)
+    if state == _LOCKED:  # PostgreSQL ends an autovacuum for who waits a second, which nobody may
+        return f"a long transaction or an autovacuum held a table all the time ({state})"
     # Not the whole message: its DETAIL may quote a row.
     primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
-    return f"{primary or type(error.orig).__name__} ({sqlstate_of(error) or 'no SQLSTATE'})"
+    return f"{primary or type(error.orig).__name__} ({state or 'no SQLSTATE'})"
