@@ -178,8 +178,15 @@ def _check_single(value: Any, field: Any, path: str, depth: int) -> None:
         _check_whole(value, path)
     elif kind in _FLOATS and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise InvalidFieldError(path, f"must be a number, not {_kind_of(value)}")
-    elif kind in _FLOATS and not math.isfinite(value):
+    elif kind in _FLOATS and not _is_finite(value):
         raise InvalidFieldError(path, "must be a finite number")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of an int that no float is as large as
+        return False
 
 
 def _check_text(value: Any, path: str) -> None:
@@ -205,7 +212,8 @@ def _check_enum(value: Any, field: Any, path: str) -> None:
     # With half a character protobuf's lookup leaves an exception behind for whatever comes next.
     if isinstance(value, str) and value.isascii() and value in values:
         return
-    if isinstance(value, int) and value in field.enum_type.values_by_number:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and value in field.enum_type.values_by_number:
         return
     known = ", ".join(name for name, item in values.items() if item.number)
     raise InvalidFieldError(path, f"must be one of {known}")

@@ -33,6 +33,8 @@ STATUS_KEY: Final = "grpc-status-details-bin"
 
 _PREFIX: Final = "ERROR_REASON_"
 _NANOS: Final = 1_000_000_000
+_MOST_VIOLATIONS: Final = 4096
+"""Clients refuse trailers from 8 KiB on, and then know nothing at all. Unit: bytes."""
 
 
 @cache
@@ -84,11 +86,12 @@ def to_status(error: errors.CartsnitchError) -> Status:
     info = ErrorInfo(reason=_PREFIX + form.reason.name, domain=DOMAIN, metadata=facts.metadata)
     status.details.add().Pack(info)
     if facts.violations:
-        fields = [
-            BadRequest.FieldViolation(field=path, description=reason)
-            for path, reason in facts.violations
-        ]
-        status.details.add().Pack(BadRequest(field_violations=fields))
+        bad = BadRequest()
+        for path, reason in facts.violations:
+            bad.field_violations.add(field=path, description=reason)
+            if bad.ByteSize() > _MOST_VIOLATIONS:
+                break
+        status.details.add().Pack(bad)
     if "resource_type" in facts.metadata:
         resource = ResourceInfo(resource_type=facts["resource_type"])
         status.details.add().Pack(resource)

@@ -76,8 +76,10 @@ class ProductCode:
         Each has 8 or 12 to 14 digits, or the 4 or 5 of a PLU code.
         """
         if self.kind is CodeKind.PLU:
-            padded = _padded(self.digits) if _is_produce(self.digits) else ()
-            return tuple(sorted({self.digits, *padded}))
+            if not _is_produce(self.digits):
+                return (self.digits,)
+            longest = self.digits.zfill(max(_PLU_LENGTHS))
+            return tuple(sorted({self.digits, longest, *_padded(self.digits)}))
         found = {self.digits, *_padded(self.digits)}
         # What has 8 digits may mean something else: only what reads back counts.
         found.update(short for short in _short_forms(self.digits) if _reads_as(short, self))
@@ -105,7 +107,8 @@ def parse_code(text: str, *, has_check_digit: bool = True) -> ProductCode:
     _require_format(text, has_check_digit=has_check_digit)
     significant = text.lstrip("0")
     if len(text) in _PLU_LENGTHS:
-        return ProductCode(kind=CodeKind.PLU, digits=text)
+        digits = significant if _is_produce(significant) else text
+        return ProductCode(kind=CodeKind.PLU, digits=digits)
     if len(text) > _SHORT and _is_produce(significant):
         return ProductCode(kind=CodeKind.PLU, digits=significant)
     return _parse_gtin(text if has_check_digit else text + _check_digit(text))

@@ -134,9 +134,21 @@ def find_size(text: str) -> Printed | None:
     size = _TIMES.sub(" x ", _OVER.sub("/", size))
     is_liquid = UNITS[unit][0] is Dimension.VOLUME
     packs = [number for number, name in counts if is_liquid or name in _PACKS]
-    if packs and " x " not in size and " x " not in _TIMES.sub(" x ", packs[-1]):
-        size = f"{packs[-1]} x {size}"
+    if packs and " x " not in size:
+        pack = _count(packs[-1])
+        if pack is None:
+            return None  # a size without its pack would be another
+        size = f"{pack} x {size}"
     return size, unit
+
+
+def _count(pack: str) -> str | None:
+    """How many a pack holds; of 2 x 12 all of them, where that is a whole number."""
+    times, _, number = _TIMES.sub(" x ", pack).rpartition(" x ")
+    if not times:
+        return number
+    whole = times.isdecimal() and number.isdecimal()
+    return str(int(times) * int(number)) if whole else None
 
 
 def normalize_unit(unit: str) -> str:

@@ -50,6 +50,21 @@ def test_keep_leaves_the_servers_up_and_says_how_to_connect() -> None:
 
 
 @pytest.mark.servers
+def test_keep_shows_no_address_of_the_environment(database: str) -> None:
+    """Only the server that was made for the run is told how to reach; the other one's rows stay."""
+    kept = demo_process("--keep", CARTSNITCH_DATABASE_URL=database)
+    assert kept.returncode == 0, kept.stderr
+    directory = re.search(r"--stop '([^']+)'", kept.stdout)
+    assert directory is not None
+    stopped = demo_process("--stop", directory[1])
+    assert stopped.returncode == 0, stopped.stderr
+    assert "export CARTSNITCH_REDIS_URL=" in kept.stdout
+    assert "CARTSNITCH_DATABASE_URL" not in kept.stdout
+    assert database not in kept.stdout
+    assert "your environment names stays" in kept.stdout
+
+
+@pytest.mark.servers
 def test_sigterm_ends_the_demonstration_quietly() -> None:
     """SIGTERM in the midst of it: exit code 143, no traceback."""
     command = [sys.executable, "-m", "cartsnitch_common.cli", "demo"]

@@ -237,6 +237,17 @@ async def test_every_violation_is_listed(open_served: Served) -> None:
     assert isinstance(caught.value.__cause__, grpc.aio.AioRpcError)
 
 
+async def test_more_violations_than_a_status_carries_are_cut(open_served: Served) -> None:
+    """A request with hundreds of wrong fields is still told that it is one, and which at first."""
+    request = receipt_request("", "")
+    del request.receipt.purchase.items[:]
+    for _ in range(400):
+        request.receipt.purchase.items.add()
+    with pytest.raises(errors.InvalidRequestError, match="more") as caught, call_errors():
+        await open_served.purchases.RecordPurchase(request)
+    assert 20 < len(caught.value.violations) < 200
+
+
 async def test_what_a_row_to_write_refers_to_is_named(served: Served, rows: Rows) -> None:
     """A user, a store or a product that is missing is named by field and type."""
     with pytest.raises(errors.NotFoundError) as caught, call_errors():

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cartsnitch.catalog.v1 import StoreLocation
+from cartsnitch.pricing.v1 import PriceObservation
 from cartsnitch.purchase.v1 import Receipt
 from cartsnitch_common.contract import check, from_json, to_json
 from cartsnitch_common.errors import CartsnitchError, InvalidFieldError, NotJsonError
@@ -148,3 +150,19 @@ def test_no_json_at_all_raises_anything_else(value: Any) -> None:
     except CartsnitchError:
         return
     assert isinstance(message, Receipt)
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_a_truth_is_no_name_of_an_enum(value: str) -> None:
+    """Though Python takes it for a number."""
+    with pytest.raises(InvalidFieldError, match="must be one of") as caught:
+        from_json(PriceObservation, f'{{"source": {value}}}')
+    assert caught.value.field == "source"
+
+
+@pytest.mark.parametrize("value", ["1" + 400 * "0", "1e400", "-1e400"])
+def test_a_number_beyond_all_floats_is_named(value: str) -> None:
+    """Whether it is written in digits or with an exponent."""
+    with pytest.raises(InvalidFieldError) as caught:
+        from_json(StoreLocation, f'{{"lat": {value}}}')
+    assert caught.value.field == "lat"

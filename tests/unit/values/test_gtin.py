@@ -117,7 +117,9 @@ def test_one_wrong_digit_is_noticed(payload: str, place: int, change: int) -> No
     ("printed", "digits"),
     [
         ("4011", "4011"),
+        ("04011", "4011"),
         ("94011", "94011"),
+        ("01234", "01234"),
         ("83999", "83999"),
         ("1234", "1234"),  # a retailer's own
         ("0000000004011", "4011"),

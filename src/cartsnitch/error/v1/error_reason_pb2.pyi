@@ -27,7 +27,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
     """A field of the request breaks a rule of the contract.
 
-    Status: INVALID_ARGUMENT, with google.rpc.BadRequest, which lists every violation.
+    Status: INVALID_ARGUMENT, with google.rpc.BadRequest, which lists every violation,
+    or the first 4 KiB of them.
     Retry: no. The same request fails again, in every version of the service.
 
     Example, of the first violation; rule_id is the rule's id in every language:
@@ -217,7 +218,8 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
 """A field of the request breaks a rule of the contract.
 
-Status: INVALID_ARGUMENT, with google.rpc.BadRequest, which lists every violation.
+Status: INVALID_ARGUMENT, with google.rpc.BadRequest, which lists every violation,
+or the first 4 KiB of them.
 Retry: no. The same request fails again, in every version of the service.
 
 Example, of the first violation; rule_id is the rule's id in every language:

@@ -172,14 +172,23 @@ def _print_ending(
     if servers is None:
         console.print("The rows and events stay in your database and Redis.")
         return
+    urls = {
+        "database_url": (settings.require_database_url(), servers.database_url),
+        "redis_url": (settings.require_redis_url(), servers.redis_url),
+    }
+    if any(used != made for used, made in urls.values()):
+        console.print("What was written to the server that your environment names stays there.")
     if not keep:
         console.print("The servers end with this command, and what they wrote goes with them.")
         return
-    # The one place where URLs with passwords are shown: they were made for this run.
+    # The one place where URLs with passwords are shown, of those that were made for this run.
     console.print("The servers stay up. Connect with:", highlight=False)
     for line in (
-        f"  export {setting_name('database_url')}='{settings.require_database_url()}'",
-        f"  export {setting_name('redis_url')}='{settings.require_redis_url()}'",
+        *(
+            f"  export {setting_name(name)}='{made}'"
+            for name, (used, made) in urls.items()
+            if used == made
+        ),
         "Stop them with:",
         f"  {Path(sys.executable).with_name('cartsnitch')} demo --stop '{servers.directory}'",
     ):

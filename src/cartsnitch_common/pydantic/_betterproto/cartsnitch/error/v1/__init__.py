@@ -38,7 +38,8 @@ class ErrorReason(betterproto2.Enum):
     """
     A field of the request breaks a rule of the contract.
 
-    Status: INVALID_ARGUMENT, with google.rpc.BadRequest, which lists every violation.
+    Status: INVALID_ARGUMENT, with google.rpc.BadRequest, which lists every violation,
+    or the first 4 KiB of them.
     Retry: no. The same request fails again, in every version of the service.
 
     Example, of the first violation; rule_id is the rule's id in every language:
