@@ -56,8 +56,10 @@ SUBSCRIBERS: Final[Mapping[EventType, frozenset[Service]]] = {
 # last three: a client of a Cluster asks where the names are, and follows them.
 _EVERYBODY: Final = ("+ping", "+select", "+command", "+cluster|slots", "+asking")
 _LISTEN: Final = ("+subscribe", "+unsubscribe")
-_READ: Final = ("+xreadgroup", "+xpending")
-_SETTLE: Final = ("+xack", "+xautoclaim", "+xclaim", "+xgroup|create")
+_READ: Final = ("+xreadgroup", "+xpending", "+xinfo|groups")
+# SETID opens a group after its replay. To another's it does what reading and acknowledging
+# in its name does.
+_SETTLE: Final = ("+xack", "+xautoclaim", "+xclaim", "+xgroup|create", "+xgroup|setid")
 _LOOK: Final = (
     "+xlen",
     "+xrange",

@@ -269,7 +269,11 @@ class Consumer[S]:
 
     def _reader(self) -> GroupReader:
         return GroupReader(
-            self._redis, group=self._group, name=self._options.name, streams=[*self._handlings]
+            self._redis,
+            group=self._group,
+            name=self._options.name,
+            streams=[*self._handlings],
+            replays=self._log is not None,
         )
 
     def _redis_outage(self) -> Outage:

@@ -19,6 +19,7 @@ from cartsnitch_common.contract.bindings import stream_name
 from cartsnitch_common.db.models.event import OutboxEvent
 from cartsnitch_common.events.client import redis_errors
 from cartsnitch_common.events.dead_letters import count_by_consumer
+from cartsnitch_common.events.group_state import CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,13 +147,15 @@ async def _group(
             oldest.append(_time(summary["min"]))
         pending: Any = await redis.xpending_range(stream, group, "-", "+", _LOOKED_AT)
         idle = max((row["time_since_delivered"] / 1000 for row in pending), default=0.0)
-    last = facts["last-delivered-id"].decode()
+    last, count = facts["last-delivered-id"].decode(), facts.get("lag")
+    if last == CLOSED:  # all of it comes after the replay that is under way
+        last, count = "0-0", await redis.xlen(stream)
     unread: Any = await redis.xrange(stream, f"({last}", "+", count=1)
     oldest += [_time(entry_id) for entry_id, _ in unread]
     return GroupLag(
         event_type=event_type.value,
         group=group,
-        unread=facts.get("lag"),
+        unread=count,
         pending=facts["pending"],
         seconds=max(0.0, (now - min(oldest)) / 1000) if oldest else 0.0,
         idle_seconds=idle,

@@ -70,7 +70,7 @@ class Reading:
             options: How the consumer works.
             outage: Redis's.
             point: The fault points.
-            regroup: Called when the group is missing on a stream, before it is made; and
+            regroup: Called when the group is closed on a stream, before it is opened; and
                 again when the log is complete, with how many seconds ago that was.
         """
         self._reader = reader
@@ -87,26 +87,25 @@ class Reading:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until stopped, through outages of Redis."""
-        recovering, look_time, begun, late_time = True, 0.0, 0.0, math.inf
+        recovering, look_time, late_time = True, 0.0, math.inf
         clock = asyncio.get_running_loop().time
         while not stop.is_set():
             self._lanes.check()
             try:
-                if recovering and (groupless := await self._reader.groupless()):
-                    # First what was on Redis: whoever finds the group made need not ask for it.
-                    begun = clock()
-                    await self._regroup(None)
-                    if stop.is_set():
-                        break
-                    await self._reader.create_groups(groupless)
-                    late_time = clock() + LATE
+                if recovering:
+                    await self._reader.end_reads()
                 if recovering or clock() >= look_time:
+                    if closed := await self._reader.closed():
+                        await self._regroup(None)
+                        if stop.is_set():
+                            break
+                        await self._reader.open(closed)
+                        late_time = clock() + LATE
                     for stream in self._reader.streams:
                         await self._look(stream, stop)
                     recovering, look_time = False, clock() + self._options.claim_after / 4
                 if clock() >= late_time:
-                    # From before the first pass began: Redis may have been wiped while it ran.
-                    await self._regroup(clock() - begun)
+                    await self._regroup(LATE)
                     late_time = math.inf
                 await self._read_new(stop)
             except RedisError as error:

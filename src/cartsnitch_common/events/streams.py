@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from redis.exceptions import ResponseError
-
 from cartsnitch_common.errors import SetupError
 from cartsnitch_common.events.arrivals import read_arrivals
 from cartsnitch_common.events.client import ClusterClient
+from cartsnitch_common.events.group_state import GroupState
 from cartsnitch_common.events.names import ENTRY_FIELD, GROUP_FIELD
 from cartsnitch_common.events.resp import exchange, pack
 from cartsnitch_common.events.slot_reads import SlotReads
@@ -86,29 +85,43 @@ class GroupReader:
     """
 
     def __init__(
-        self, redis: RedisClient, *, group: str, name: str, streams: Sequence[str]
+        self,
+        redis: RedisClient,
+        *,
+        group: str,
+        name: str,
+        streams: Sequence[str],
+        replays: bool = False,
     ) -> None:
-        """Describe it; ``groupless`` comes first, ``aclose`` last."""
+        """Describe it; ``closed`` comes first, ``aclose`` last.
+
+        Args:
+            redis: The client.
+            group: The group.
+            name: The consumer's name in it.
+            streams: The streams.
+            replays: Whether what Redis had is handled before a group that was missing is
+                read from.
+        """
         self._redis = redis
         self._group = group
+        self._state = GroupState(redis, group, replays=replays)
         self.name = name
         self.streams = tuple(streams)
         self._limits: dict[str, Any] = {}
         self._slots = SlotReads(lambda stream: self._read({stream: ">"}, **self._limits))
 
-    async def groupless(self) -> list[str]:
-        """The streams on which the group is missing, as on those that are not there."""
+    async def end_reads(self) -> None:
+        """Wait until no read is under way; what they bring stays pending."""
         await self._slots.end()
-        return [stream for stream in self.streams if not await self._has_group(stream)]
 
-    async def create_groups(self, streams: Sequence[str]) -> None:
-        """Make the group on streams, from the stream's beginning, where it is still missing."""
-        for stream in streams:
-            try:
-                await self._redis.xgroup_create(stream, self._group, id=0, mkstream=True)
-            except ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+    async def closed(self) -> list[str]:
+        """Make the group where it is missing; the streams on which it is closed."""
+        return await self._state.closed(self.streams)
+
+    async def open(self, streams: Sequence[str]) -> None:
+        """Let a closed group be read from; see ``GroupState``."""
+        await self._state.open(streams)
 
     async def pending(self, stream: str, *, after: str = "", upto: str = "+") -> list[Pending]:
         """What is pending in the whole group, in the stream's order; at most ``PAGE``.
@@ -129,15 +142,6 @@ class GroupReader:
             )
             for row in found
         ]
-
-    async def _has_group(self, stream: str) -> bool:
-        try:
-            await self._redis.xpending(stream, self._group)
-        except ResponseError as error:
-            if str(error).startswith("NOGROUP"):
-                return False
-            raise
-        return True
 
     async def owns_all(self, stream: str) -> bool:
         """Whether nothing is pending with another consumer."""

@@ -132,7 +132,11 @@ class _MemoryConsumer[S](Consumer[S]):
 
     def _reader(self) -> GroupReader:
         reader: Any = MemoryReader(
-            self.streams, group=self._group, name=self._options.name, streams=[*self._handlings]
+            self.streams,
+            group=self._group,
+            name=self._options.name,
+            streams=[*self._handlings],
+            replays=self._log is not None,
         )
         made: GroupReader = reader
         return made

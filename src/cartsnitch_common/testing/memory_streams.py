@@ -25,6 +25,7 @@ class _Delivered:
 
 @dataclass(slots=True)
 class _Group:
+    is_open: bool
     read: int = 0
     """How many entries of the stream were delivered to the group."""
     pending: dict[int, _Delivered] = field(default_factory=dict)
@@ -65,9 +66,9 @@ class MemoryStreams:
         """Whether the stream is there, and the group on it."""
         return stream in self._streams and group in self._streams[stream].groups
 
-    def make_group(self, stream: str, group: str) -> None:
-        """Make a group where it is missing."""
-        self._streams.setdefault(stream, _Stream()).groups.setdefault(group, _Group())
+    def make_group(self, stream: str, group: str, *, is_open: bool) -> None:
+        """Make a group."""
+        self._streams.setdefault(stream, _Stream()).groups[group] = _Group(is_open=is_open)
 
     def group(self, stream: str, name: str) -> tuple[_Stream, _Group]:
         """A stream and its group."""
@@ -89,23 +90,37 @@ class MemoryReader:
     """What ``events.streams.GroupReader`` is for Redis."""
 
     def __init__(
-        self, memory: MemoryStreams, *, group: str, name: str, streams: Sequence[str]
+        self,
+        memory: MemoryStreams,
+        *,
+        group: str,
+        name: str,
+        streams: Sequence[str],
+        replays: bool = False,
     ) -> None:
         """Describe it."""
+        self._replays = replays
         self._memory = memory
         self._group = group
         self.name = name
         self.streams = tuple(streams)
         self._cuts = memory.cuts
 
-    async def groupless(self) -> list[str]:
+    async def end_reads(self) -> None:
         """See ``GroupReader``."""
-        return [name for name in self.streams if not self._memory.has_group(name, self._group)]
 
-    async def create_groups(self, streams: Sequence[str]) -> None:
+    async def closed(self) -> list[str]:
+        """See ``GroupReader``."""
+        for name in self.streams:
+            if not self._memory.has_group(name, self._group):
+                self._memory.make_group(name, self._group, is_open=not self._replays)
+        groups = [(name, self._memory.group(name, self._group)[1]) for name in self.streams]
+        return [name for name, group in groups if not group.is_open]
+
+    async def open(self, streams: Sequence[str]) -> None:
         """See ``GroupReader``."""
         for name in streams:
-            self._memory.make_group(name, self._group)
+            self._memory.group(name, self._group)[1].is_open = True
 
     async def pending(self, stream: str, *, after: str = "", upto: str = "+") -> list[Pending]:
         """See ``GroupReader``."""
@@ -176,7 +191,7 @@ class MemoryReader:
         entries = []
         for name in self.streams:
             stream, group = self._memory.group(name, self._group)
-            last = min(len(stream.entries), group.read + count)
+            last = min(len(stream.entries), group.read + count) if group.is_open else 0
             for number in range(group.read, last):
                 group.read = number + 1
                 entries.append(self._deliver(name, number))

@@ -10,10 +10,13 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch_common.config import Settings
 from cartsnitch_common.contract import binding_of
 from cartsnitch_common.db.models import DeadLetter
 from cartsnitch_common.events import Consumer, ConsumerOptions, Event, encode, wrap
 from cartsnitch_common.events.inbox import SqlInbox
+from cartsnitch_common.events.outbox import enqueue
+from cartsnitch_common.events.relay import Relay
 from cartsnitch_common.events.replay_log import SqlEventLog
 from tests.event_payloads import prices
 
@@ -66,6 +69,18 @@ def with_log(
     consumer = Consumer(redis, inbox, group=GROUP, options=chosen, log=log)
     consumer.on(PricesUpdated)(handler)
     return consumer
+
+
+async def relayed(settings: Settings, redis: Redis, sessions: Any, *keys: str) -> list[str]:
+    """Events that were committed and relayed; returns their ids."""
+    sent = []
+    for key in keys:
+        async with sessions.begin() as session:
+            envelope = await enqueue(session, prices(), service="stickershock", key=key)
+        sent.append(envelope.event_id)
+    while await Relay(settings, redis=redis).run_once():
+        pass
+    return sent
 
 
 @asynccontextmanager

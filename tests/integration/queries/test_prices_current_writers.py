@@ -184,14 +184,24 @@ def test_what_was_there_before_is_copied_beside_writers(empty_database: str) -> 
 
 
 def test_a_truncated_history_leaves_no_price(database: str, rows: Rows) -> None:
-    """Also in a transaction that does not see who has just written one."""
+    """Where a transaction does not see who has just written one, it may not truncate."""
     one = {"store_id": rows.the("stores"), "normalized_product_id": rows.the("normalized_products")}
     with psycopg.connect(database) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("SELECT FROM stores")
         rows.add("price_history", **one, observed_date=DAY)
-        connection.execute("TRUNCATE price_history")
-    assert check(rows.connection) == []
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            connection.execute("TRUNCATE price_history")
+    assert len(check(rows.connection)) == 1
+    for tables in (
+        "price_history",
+        "price_history, current_prices",
+        "normalized_products CASCADE",
+    ):
+        rows.connection.execute(f"TRUNCATE {tables}")
+        assert check(rows.connection) == []
+        one["normalized_product_id"] = rows.add("normalized_products")
+        rows.add("price_history", **one, observed_date=DAY)
 
 
 def write_until(url: str, done: threading.Event) -> None:
