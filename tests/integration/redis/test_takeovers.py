@@ -26,7 +26,7 @@ from tests.event_payloads import prices
 from tests.integration.events import consuming, relaying
 from tests.integration.redis.behaviour import (
     connected,
-    in_order_per_channel,
+    in_order,
     new_consumer,
     until_effects,
     write,
@@ -45,12 +45,14 @@ class Bus:
     def __init__(self, sessions: Any) -> None:
         self._sessions = sessions
         self._written: list[str] = []
+        self._keys: list[str] = []
 
     async def passes(self, *keys: str) -> bool:
         """Whether new events take effect, each once and in order."""
+        self._keys += keys
         self._written += await write(self._sessions, [*keys])
         found = await until_effects(self._sessions, len(self._written))
-        return in_order_per_channel(found, self._written)
+        return in_order(found, self._written, self._keys)
 
 
 @asynccontextmanager
