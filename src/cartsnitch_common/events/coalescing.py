@@ -65,7 +65,7 @@ class CoalescingPublisher:
         self._size = 0
         self._room = asyncio.Event()
         self._turn = asyncio.Lock()  # first come, first served
-        self._queued = 0
+        self._queued = 0  # those in turn; between two of them the lock is free
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
 

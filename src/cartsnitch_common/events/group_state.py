@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from cartsnitch_common.events.client import RedisClient
 
-_LAST_NUMBER: Final = 2**64 - 1
-CLOSED: Final = f"{_LAST_NUMBER}-{_LAST_NUMBER}"
+LAST_NUMBER: Final = 2**64 - 1
+"""The greatest that stands before or behind the hyphen of an entry's id."""
+CLOSED: Final = f"{LAST_NUMBER}-{LAST_NUMBER}"
 """The last id that was delivered to a group from which nobody may read yet."""
 
 

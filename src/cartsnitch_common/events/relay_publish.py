@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis.exceptions import RedisError
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
 
 
 type Command = tuple[bytes, ...]
-type Outcome = list[RedisError | None] | RedisError
-"""Of a transaction: an error or None for each of its commands, or why none was run."""
+type Outcome = Sequence[tuple[RedisError | None, RedisError | None]] | RedisError
+"""Of a channel's events: why each is not on the stream, and why it was not heard; or why none
+is out."""
 
 _MULTI: Final = pack(b"MULTI")
 _EXEC: Final = pack(b"EXEC")
@@ -83,7 +83,7 @@ async def publish(
             published.refused[channel] = outcome
             continue
         # What fails within a transaction fails for all of its stream: a key of another type.
-        for event, kept, heard in zip(of_one, outcome[::2], outcome[1::2], strict=True):
+        for event, (kept, heard) in zip(of_one, outcome, strict=True):
             if kept is not None:
                 published.refused.setdefault(channel, kept)
                 continue
@@ -120,7 +120,11 @@ async def _transact_packed(
         parts.append(_EXEC)
 
     async def read(replies: Replies) -> list[Outcome]:
-        return [await replies.transaction(2 * len(events)) for events in channels.values()]
+        found = [await replies.transaction(2 * len(events)) for events in channels.values()]
+        return [
+            each if isinstance(each, RedisError) else [*zip(each[::2], each[1::2], strict=True)]
+            for each in found
+        ]
 
     return await exchange(redis, [b"".join(parts)], read)
 
@@ -136,7 +140,6 @@ async def _transact_in_cluster(
 
     async def run(channel: str, events: Sequence[Pending]) -> Outcome:
         add, add_next, _ = _commands(channel, oldest)
-        heard: list[Any]
         try:
             async with redis.pipeline(transaction=True) as pipe:
                 for event in events:
@@ -145,10 +148,10 @@ async def _transact_in_cluster(
                 replies: list[Any] = await pipe.execute(raise_on_error=False)
             kept = [reply if isinstance(reply, RedisError) else None for reply in replies]
             if any(kept):
-                return [*chain.from_iterable((refusal, None) for refusal in kept)]
+                return [(refusal, None) for refusal in kept]
             heard = await redis.say(channel, [event.envelope for event in events])
         except RedisError as error:
             return error
-        return [*chain.from_iterable((None, refusal) for refusal in heard)]
+        return [(None, refusal) for refusal in heard]
 
     return await asyncio.gather(*(run(*channel) for channel in channels.items()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from cartsnitch_common.errors import SetupError
 from cartsnitch_common.events.arrivals import read_arrivals
 from cartsnitch_common.events.client import ClusterClient
-from cartsnitch_common.events.group_state import GroupState
+from cartsnitch_common.events.group_state import LAST_NUMBER, GroupState
 from cartsnitch_common.events.names import ENTRY_FIELD, GROUP_FIELD
 from cartsnitch_common.events.resp import exchange, pack
 from cartsnitch_common.events.slot_reads import SlotReads
@@ -23,7 +23,6 @@ PAGE: Final = 200
 
 _FORSAKEN: Final = 24 * 60 * 60 * 1000
 """Unit: milliseconds of idleness that every claim accepts."""
-_LAST_NUMBER: Final = 2**64 - 1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -292,4 +291,4 @@ def _milliseconds(seconds: float) -> int:
 def _before(entry_id: str) -> str:
     """The id right before one."""
     time, _, number = entry_id.partition("-")
-    return f"{time}-{int(number) - 1}" if int(number) else f"{int(time) - 1}-{_LAST_NUMBER}"
+    return f"{time}-{int(number) - 1}" if int(number) else f"{int(time) - 1}-{LAST_NUMBER}"

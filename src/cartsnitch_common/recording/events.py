@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from cartsnitch.pricing.v1 import PriceObservation
     from cartsnitch.purchase.v1 import Purchase, PurchaseItem
+    from cartsnitch.type.v1 import Decimal
     from cartsnitch_common.constants import StoreSlug
 
 _PLU_DIGITS: Final = 5
@@ -71,10 +72,8 @@ def events_of(
     normalized = ProductsNormalized(store_id=purchase.store_id, store=store)
     for index, item in enumerate(purchase.items):
         if item.HasField("normalized_product_id"):
-            try:
-                _add_match(normalized, purchase, item, matches.get(index) or _by_print(item))
-            except ValueError as error:
-                raise InvalidFieldError(f"matches[{index}].confidence", str(error)) from None
+            how = matches.get(index) or _by_print(item)
+            _add_match(normalized, purchase, item, how, _confidence(index, how))
     if normalized.matches:
         events.append((normalized, purchase.store_id))
     if observations:
@@ -84,19 +83,32 @@ def events_of(
 
 
 def _add_match(
-    event: ProductsNormalized, purchase: Purchase, item: PurchaseItem, how: Match
+    event: ProductsNormalized,
+    purchase: Purchase,
+    item: PurchaseItem,
+    how: Match,
+    confidence: Decimal,
 ) -> None:
     size, unit = find_size(item.product_name_raw) or (None, None)
     event.matches.add(
         purchase_item_id=item.id,
         normalized_product_id=item.normalized_product_id,
         method=how.method,
-        confidence=_CERTAIN if how.confidence == 1 else to_decimal(how.confidence),
+        confidence=confidence,
         purchase_date=purchase.purchase_date,
         observed_size=size,
         observed_size_unit=unit,
         shelf_price=item.regular_price if item.HasField("regular_price") else item.unit_price,
     )
+
+
+def _confidence(index: int, how: Match) -> Decimal:
+    if how.confidence == 1:
+        return _CERTAIN
+    try:
+        return to_decimal(how.confidence)
+    except ValueError as error:
+        raise InvalidFieldError(f"matches[{index}].confidence", str(error)) from None
 
 
 def _by_print(item: PurchaseItem) -> Match:

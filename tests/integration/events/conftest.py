@@ -13,6 +13,7 @@ from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.events import async_redis
 from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
+from tests.lossy import Lossy, lossy
 
 type Sessions = async_sessionmaker[AsyncSession]
 
@@ -61,3 +62,21 @@ def own_valkey() -> Iterator[ValkeyServer]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+def proxy(own_valkey: ValkeyServer) -> Iterator[Lossy]:
+    """A way to a server of the test's own, on which answers can be lost."""
+    with lossy() as proxy:
+        proxy.target = own_valkey.port
+        yield proxy
+
+
+@pytest.fixture
+async def far(own_valkey: ValkeyServer, proxy: Lossy) -> AsyncIterator[Redis]:
+    """A client on that way, with a patience that a test has."""
+    url = own_valkey.url.replace(f":{own_valkey.port}", f":{proxy.port}")
+    patience = {"redis_socket_timeout": 0.5, "redis_block_time": 0.1}
+    client: Any = async_redis(Settings.load(redis_url=url, **patience))
+    yield client
+    await client.aclose()

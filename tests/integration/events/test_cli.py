@@ -114,6 +114,7 @@ async def test_tail_ends_when_it_is_told_to(urls: dict[str, str]) -> None:
     ("arguments", "changes", "said"),
     [
         ("relay --metrics-port 1 --metrics-host 192.0.2.1", {}, "error: --metrics-port: "),
+        ("relay --metrics-port 1 --metrics-host 127..0.0.1", {}, "error: --metrics-port: "),
         ("relay", {"redis_url": None}, "error: CARTSNITCH_REDIS_URL: is not set"),
         ("relay", {"redis_url": "redis://:hunter2@127.0.0.1:1/0"}, "nobody listens there"),
         ("relay", {"database_url": None}, "error: CARTSNITCH_DATABASE_URL: is not set"),

@@ -103,6 +103,17 @@ async def test_dead_letters_are_listed_shown_redriven_and_dropped(
     assert json.loads(await command("dead-letters", "list", "--json"))["total"] == 0
 
 
+async def test_a_key_that_steers_a_terminal_is_shown_as_text(
+    command: Command, sessions: Any
+) -> None:
+    """What a publisher wrote into a key is seen by an operator, and done by no terminal."""
+    envelope = wrap(prices(), service="stickershock", key="\x1b]0;title\x07k")
+    letter = await bury(sessions, data=encode(envelope))
+    shown = await command("dead-letters", "show", letter)
+    assert "key: ?]0;title?k" in shown
+    assert "\x1b" not in shown
+
+
 async def test_all_dead_letters_of_a_consumer_are_redriven_at_once(
     command: Command, sessions: Any, redis: Redis
 ) -> None:

@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.event.v1 import PricesUpdated
+from cartsnitch_common.db.models import DeadLetter
 from cartsnitch_common.errors import DataRefusedError, InvalidFieldError
-from cartsnitch_common.events import Event, encode, wrap
+from cartsnitch_common.events import Consumer, Event, encode, wrap
 from tests.event_payloads import coupons, prices
 from tests.integration.events.consuming import (
     GROUP,
@@ -27,6 +28,20 @@ from tests.integration.events.consuming import (
     until,
     write_effect,
 )
+
+
+async def only_the_bad_dies(
+    redis: Redis, effects: Any, handler: Any
+) -> tuple[Consumer[AsyncSession], str, DeadLetter]:
+    """The consumer, the id of the event of the key "bad", and its letter; a good one is handled."""
+    bad = await add(redis, "bad")
+    good = await add(redis, "good")
+    consumer = new_consumer(redis, effects, handler)
+    async with running(consumer):
+        await until(lambda: consumer.stats.handled == consumer.stats.dead == 1)
+    assert await effects_of(effects) == [good]
+    (letter,) = await letters(effects)
+    return consumer, bad, letter
 
 
 @pytest.mark.parametrize("name", ["1", "dead"])
@@ -61,13 +76,7 @@ async def test_an_error_of_sql_that_a_handler_hides_is_its_failure(
             with suppress(DataRefusedError):
                 await session.execute(text("SELECT 1 / 0"))
 
-    await add(redis, "bad")
-    good = await add(redis, "good")
-    consumer = new_consumer(redis, effects, handler)
-    async with running(consumer):
-        await until(lambda: consumer.stats.handled == consumer.stats.dead == 1)
-    assert await effects_of(effects) == [good]
-    (letter,) = await letters(effects)
+    _, _, letter = await only_the_bad_dies(redis, effects, handler)
     assert letter.reason.startswith("TransactionAbortedError")
     assert letter.deliveries == 5
 
@@ -103,13 +112,7 @@ async def test_a_hopeless_event_becomes_a_dead_letter(
         if event.key == "bad":
             raise RuntimeError("jane@example.com")
 
-    bad = await add(redis, "bad")
-    good = await add(redis, "good")
-    consumer = new_consumer(redis, effects, handler)
-    async with running(consumer):
-        await until(lambda: consumer.stats.handled == consumer.stats.dead == 1)
-    assert await effects_of(effects) == [good]
-    (letter,) = await letters(effects)
+    consumer, bad, letter = await only_the_bad_dies(redis, effects, handler)
     assert (letter.consumer, letter.stream, letter.deliveries) == (GROUP, STREAM, 5)
     assert letter.reason == "RuntimeError"
     assert wrap(prices(), service="stickershock", key="bad").key.encode() in letter.envelope

@@ -32,6 +32,23 @@ from tests.integration.events.consuming import (
 )
 
 
+class Gate:
+    """A place in a test's course that somebody reaches, and waits at until it is open."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+
+    async def wait(self) -> None:
+        """Reach it, and go on when it is open."""
+        self.reached.set()
+        await self.open.wait()
+
+    async def handler(self, event: Event[PricesUpdated], session: AsyncSession) -> None:
+        """Waits with its effect written and not committed."""
+        await write_effect(event, session)
+        await self.wait()
+
+
 async def test_a_wiped_redis_is_replayed_from_the_log(
     redis: Redis, effects: Any, settings: Settings
 ) -> None:
@@ -79,19 +96,13 @@ async def test_a_second_process_does_not_overtake_a_replay(
     sent = await relayed(settings, redis, effects, "a", "a")
     await redis.flushall()
     sent += await relayed(settings, redis, effects, "a")
-    held, go_on = asyncio.Event(), asyncio.Event()
-
-    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
-        await write_effect(event, session)
-        held.set()
-        await go_on.wait()
-
-    async with running(with_log(redis, effects, handler)):
-        await held.wait()
+    gate = Gate()
+    async with running(with_log(redis, effects, gate.handler)):
+        await gate.reached.wait()
         async with running(with_log(redis, effects, name="2")):
             await asyncio.sleep(1)
             assert await effects_of(effects) == []
-            go_on.set()
+            gate.open.set()
             await until_effects(effects, 3)
     assert await effects_of(effects) == sent
 
@@ -103,19 +114,13 @@ async def test_a_second_wipe_while_it_replays_is_found(
     monkeypatch.setattr(reading, "LATE", math.inf)  # no late pass repairs it
     sent = await relayed(settings, redis, effects, "a")
     await redis.flushall()
-    held, go_on = asyncio.Event(), asyncio.Event()
-
-    async def handler(event: Event[PricesUpdated], session: AsyncSession) -> None:
-        await write_effect(event, session)
-        held.set()
-        await go_on.wait()
-
-    async with running(with_log(redis, effects, handler)):
-        await held.wait()
+    gate = Gate()
+    async with running(with_log(redis, effects, gate.handler)):
+        await gate.reached.wait()
         sent += await relayed(settings, redis, effects, "a")
         await redis.flushall()
         sent += await relayed(settings, redis, effects, "a")
-        go_on.set()
+        gate.open.set()
         await until_effects(effects, 3)
     assert await effects_of(effects) == sent
 
@@ -127,19 +132,18 @@ async def test_a_slow_member_does_not_hide_a_second_wipe(
     monkeypatch.setattr(reading, "LATE", math.inf)
     sent = await relayed(settings, redis, effects, "a", "b")
     await redis.flushall()
-    held, go_on = asyncio.Event(), asyncio.Event()
+    gate = Gate()
     slow = with_log(redis, effects, name="slow")
     replay = slow.replay
 
     async def held_up(*args: Any, **options: Any) -> Any:
         done = await replay(*args, **options)
-        held.set()
-        await go_on.wait()
+        await gate.wait()
         return done
 
     monkeypatch.setattr(slow, "replay", held_up)
     async with running(slow):
-        await held.wait()
+        await gate.reached.wait()
         quick = with_log(redis, effects, name="quick")
         async with running(quick):
             await until_effects(effects, 2)
@@ -148,7 +152,7 @@ async def test_a_slow_member_does_not_hide_a_second_wipe(
         sent += await relayed(settings, redis, effects, "a", "b")
         await redis.flushall()
         sent += await relayed(settings, redis, effects, "a")
-        go_on.set()
+        gate.open.set()
         await until_effects(effects, 6)
     assert await effects_of(effects) == sent
 

@@ -83,16 +83,12 @@ class ClusterClient(RedisCluster):
             return await super()._execute_command(target_node, *args, **options)
         except OnItsWayError as moving:
             node: Any = await self.node_at(moving)
-        connection = node.acquire_connection()
-        try:
-            await node.disconnect_if_needed(connection)
+        async with self.connection_to(node) as connection:
             await connection.send_packed_command(connection.pack_commands([("ASKING",), args]))
             if (refused := await _refusal(connection)) is not None:
                 await _refusal(connection)  # of the command: nobody else may read it
                 raise refused
             return await node.parse_response(connection, args[0], **options)
-        finally:
-            node.release(connection)
 
     async def say(self, channel: str, messages: Sequence[bytes]) -> list[ResponseError | None]:
         """Publish messages in one write and in their order, each by itself and once.
@@ -103,19 +99,10 @@ class ClusterClient(RedisCluster):
         Raises:
             RedisError: The connection was lost: nobody knows what is out.
         """
-        async with self.turn():
-            node: Any = await self.node_of(channel)
-            connection = node.acquire_connection()
-            try:
-                await node.disconnect_if_needed(connection)
-                commands = [("PUBLISH", channel, message) for message in messages]
-                await connection.send_packed_command(connection.pack_commands(commands))
-                return [await _refusal(connection) for _ in messages]
-            except _LOST:
-                await self.refresh(node)
-                raise
-            finally:
-                node.release(connection)
+        commands = [("PUBLISH", channel, message) for message in messages]
+        async with self.turn(), self.connection_to(await self.node_of(channel)) as connection:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            return [await _refusal(connection) for _ in messages]
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> Any:
         """A transaction on one node; without one, redis-py's pipeline."""
@@ -138,6 +125,19 @@ class ClusterClient(RedisCluster):
             yield
         finally:
             self._turns.release()
+
+    @asynccontextmanager
+    async def connection_to(self, node: ClusterNode) -> AsyncIterator[Any]:
+        """One of a node's connections; when it is lost, the others are asked where names are."""
+        connection = node.acquire_connection()
+        try:
+            await node.disconnect_if_needed(connection)
+            yield connection
+        except _LOST:
+            await self.refresh(node)
+            raise
+        finally:
+            node.release(connection)
 
     async def node_of(self, name: Any) -> ClusterNode:
         """The node of a key or channel."""
@@ -219,22 +219,15 @@ class Transaction(AsyncCoreCommands):
     ) -> list[Any]:
         # Within a MULTI that stands behind it, ASKING holds for all of them.
         begin = [("ASKING",), ("MULTI",)] if asking else [("MULTI",)]
-        connection: Any = node.acquire_connection()
-        refused: ResponseError | None = None
-        try:
-            await node.disconnect_if_needed(connection)
+        async with self._client.connection_to(node) as connection:
             packed = connection.pack_commands([*begin, *commands, ("EXEC",)])
             await connection.send_packed_command(packed)
             answers = [await _refusal(connection) for _ in range(len(begin) + len(commands))]
-            refused = next((answer for answer in answers if answer is not None), None)
-            replies: list[Any] = await connection.read_response()
-        except ExecAbortError as aborted:
-            raise refused or aborted from None
-        except _LOST:
-            await self._client.refresh(node)
-            raise
-        finally:
-            node.release(connection)
+            try:
+                replies: list[Any] = await connection.read_response()
+            except ExecAbortError as aborted:
+                refused = next((answer for answer in answers if answer is not None), None)
+                raise refused or aborted from None
         return replies
 
 
