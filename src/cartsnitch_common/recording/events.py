@@ -89,16 +89,16 @@ def _add_match(
     how: Match,
     confidence: Decimal,
 ) -> None:
-    size, unit = find_size(item.product_name_raw) or (None, None)
-    event.matches.add(
-        purchase_item_id=item.id,
-        normalized_product_id=item.normalized_product_id,
-        method=how.method,
-        confidence=confidence,
-        purchase_date=purchase.purchase_date,
-        observed_size=size,
-        observed_size_unit=unit,
-        shelf_price=item.regular_price if item.HasField("regular_price") else item.unit_price,
+    match = event.matches.add()  # and no arguments, which take twice as long
+    match.purchase_item_id = item.id
+    match.normalized_product_id = item.normalized_product_id
+    match.method = how.method
+    match.confidence.CopyFrom(confidence)
+    match.purchase_date.CopyFrom(purchase.purchase_date)
+    if found := find_size(item.product_name_raw):
+        match.observed_size, match.observed_size_unit = found
+    match.shelf_price.CopyFrom(
+        item.regular_price if item.HasField("regular_price") else item.unit_price
     )
 
 

@@ -124,7 +124,9 @@ def find_size(text: str) -> Printed | None:
     weight do not: ``"EGGS 12 CT 24 OZ"`` has ``("24", "oz")``, since a package states
     what all that it holds weighs (21 CFR 101.7).
     """
-    found = [(match[1], match[2].lower()) for match in _PRINTED.finditer(text)]
+    found = [(number, unit.lower()) for number, unit in _PRINTED.findall(text)]
+    if not found:
+        return None
     counts = [(number, unit) for number, unit in found if normalize_unit(unit) == "ct"]
     measured = [(number, unit) for number, unit in found if normalize_unit(unit) != "ct"]
     if not measured:

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     type Row = Mapping[str, Any]
 
-# Ids, dates and decimals read back exactly from their text.
-_as_json: Final = json.JSONEncoder(default=str, separators=(",", ":")).encode
+# Ids, dates and decimals read back exactly from their text. Rows are flat: no circle to look for.
+_as_json: Final = json.JSONEncoder(default=str, separators=(",", ":"), check_circular=False).encode
 
 _RESULTS: Final = (
     "store",
