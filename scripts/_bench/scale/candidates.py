@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from _bench.dataset import FIRST_DAY, LAST_DAY
-from _bench.scale.growth import STORE_DISTINCT, WEEK, reads, series, writes
+from _bench.scale.growth import STORE_DISTINCT, WEEK, reads, reads_on_server, series, writes
 from _bench.scale.timing import (
     Table,
     execute,
@@ -32,15 +32,17 @@ def covering_index(connection: Connection) -> None:
     """Print what a covering, descending index of the series would change."""
     table = Table(
         "The index of a series, in ms",
-        *("index", "MB", "latest", "page", "twenty latest", "DISTINCT ON", "insert", "COPY"),
+        *("index", "MB", "latest, on the server", "page, on the server"),
+        *("page", "DISTINCT ON", "insert", "COPY"),
     )
     store = series(connection)[0][1]
 
     def measure(name: str, index: str) -> None:
-        _, *read = reads(connection)
+        _, _, page, _ = reads(connection)
         distinct = milliseconds(connection, STORE_DISTINCT, [(store,)] * 3)
         size = sizes(connection, "price_history")[index] / 1e6
-        table.add(name, size, *read, distinct, *writes(connection))
+        on_server = reads_on_server(connection)
+        table.add(name, size, *on_server, page, distinct, *writes(connection))
 
     measure("as it is", _SERIES_INDEX)
     with rolled_back(connection):
@@ -84,13 +86,14 @@ def partitions(connection: Connection) -> None:
     execute(connection, "ALTER TABLE price_history DISABLE TRIGGER USER")
     table = Table(
         "Partitions by month, in ms",
-        *("table", "latest", "page", "twenty latest", "latest, not prepared"),
-        *("page, not prepared", "insert", "COPY"),
+        *("table", "latest, on the server", "page, on the server", "twenty latest"),
+        *("latest, not prepared", "page, not prepared", "insert", "COPY"),
     )
     for name in ("price_history", "parted"):
-        _, *prepared = reads(connection, table=name)
-        _, latest, page, _ = reads(connection, table=name, prepare=False)
-        table.add(f"`{name}`", *prepared, latest, page, *writes(connection, table=name))
+        on_server = reads_on_server(connection, table=name)
+        *_, twenty = reads(connection, table=name)
+        _, *anew, _ = reads(connection, table=name, prepare=False)
+        table.add(f"`{name}`", *on_server, twenty, *anew, *writes(connection, table=name))
     table.show()
     execute(connection, "ALTER TABLE price_history ENABLE TRIGGER USER")
 

@@ -7,7 +7,15 @@ import statistics
 from typing import TYPE_CHECKING, Any, Final
 
 from _bench.dataset import LAST_DAY, PRICE_COLUMNS, ready_prices
-from _bench.scale.timing import Table, milliseconds, rolled_back, seconds, sizes, write_cost
+from _bench.scale.timing import (
+    Table,
+    milliseconds,
+    planned_once_milliseconds,
+    rolled_back,
+    seconds,
+    sizes,
+    write_cost,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,6 +121,15 @@ def reads(
     return [
         milliseconds(connection, text.replace("price_history", table), values, prepare=prepare)
         for text, values in work
+    ]
+
+
+def reads_on_server(connection: Connection, *, table: str = "price_history") -> list[float]:
+    """Times of the latest price and of a page, planned once, without the way to the client."""
+    found = series(connection)
+    return [
+        planned_once_milliseconds(connection, text.replace("price_history", table), found)
+        for text in (LATEST, HISTORY)
     ]
 
 
