@@ -50,8 +50,9 @@ LATEST_OF_MANY: Final = """
 
 WEEK: Final = f"""
     SELECT count(*), avg(regular_price) FROM price_history
-     WHERE store_id = ANY (ARRAY (SELECT id FROM stores))
-       AND observed_date BETWEEN '{LAST_DAY - dt.timedelta(days=6)}' AND '{LAST_DAY}'"""
+     WHERE observed_date BETWEEN '{LAST_DAY - dt.timedelta(days=6)}' AND '{LAST_DAY}'"""
+
+WEEK_AT_STORES: Final = f"{WEEK} AND store_id = ANY (ARRAY (SELECT id FROM stores))"
 
 STORE_DISTINCT: Final = """
     SELECT DISTINCT ON (normalized_product_id) * FROM price_history WHERE store_id = %s
@@ -137,7 +138,7 @@ def scans(connection: Connection) -> list[float]:
     """Times of a week over all series, and of a store's latest prices in two ways."""
     store = series(connection)[0][1]
     return [
-        milliseconds(connection, WEEK, [()] * 7),
+        milliseconds(connection, WEEK_AT_STORES, [()] * 7),
         milliseconds(connection, STORE_DISTINCT, [(store,)] * 3),
         milliseconds(connection, STORE_LATERAL, [(store,)] * 5),
     ]
