@@ -130,7 +130,7 @@ def find_size(text: str) -> Printed | None:
     counts = [(number, unit) for number, unit in found if normalize_unit(unit) == "ct"]
     measured = [(number, unit) for number, unit in found if normalize_unit(unit) != "ct"]
     if not measured:
-        return (_TIMES.sub(" x ", counts[-1][0]), "ct") if counts else None
+        return _TIMES.sub(" x ", counts[-1][0]), "ct"
     size, unit = measured[-1][0], normalize_unit(measured[-1][1])
     # One spelling, so that a finding is made once.
     size = _TIMES.sub(" x ", _OVER.sub("/", size))
