@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cartsnitch_common.embedded.ports import LOOPBACK, free_port
+from cartsnitch_common.embedded.ports import LOOPBACK
 from cartsnitch_common.embedded.runtime_dir import RuntimeDirectory
 from tests.redis_servers import RedisNode, private_directory, started, until
 
@@ -110,12 +110,10 @@ class Cluster:
             RedisNode(runtime, f"node-{number}", password=password, settings=self._settings)
             for number in range(masters + replica)
         ]
-        self._buses = {node.name: free_port() for node in self.nodes}
 
     def _settings(self, node: RedisNode) -> list[str]:
         return [
             "cluster-enabled yes",
-            f"cluster-port {self._buses[node.name]}",
             "cluster-node-timeout 800",
             "cluster-require-full-coverage no",
             "cluster-allow-replica-migration no",
@@ -141,8 +139,7 @@ class Cluster:
                 if number < self._masters:
                     last = min(SLOTS, (number + 1) * share) - 1
                     client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * share, last)
-                bus = self._buses[node.name]
-                first.execute_command("CLUSTER", "MEET", LOOPBACK, node.port, bus)
+                first.execute_command("CLUSTER", "MEET", LOOPBACK, node.port, node.bus_port)
         until(lambda: all(self._is_whole(node) for node in self.nodes))
         for node in self.nodes[self._masters :]:
             with node.admin() as client:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import redis
 
 from cartsnitch_common.embedded.identity import Ending
-from cartsnitch_common.embedded.ports import LOOPBACK
+from cartsnitch_common.embedded.ports import LOOPBACK, free_port
 from cartsnitch_common.embedded.programs import usable_valkey
 from cartsnitch_common.embedded.runtime_dir import RuntimeDirectory
 from cartsnitch_common.embedded.server import EmbeddedServer
@@ -43,6 +43,10 @@ class RedisNode(EmbeddedServer):
         tls: Speak TLS only: the certificate's file, its key's, and the authority's.
         sentinel: Be a Sentinel, which writes its configuration itself.
         acl: The file of users to start with, instead of ``default`` alone.
+
+    Attributes:
+        bus_port: Where other nodes of a Cluster reach it. By default that is 10000 above its
+            port, among those of outgoing connections, of which one may have it already.
     """
 
     name: Any = "redis"
@@ -69,6 +73,7 @@ class RedisNode(EmbeddedServer):
         self._tls = tls
         self._sentinel = sentinel
         self._acl = acl
+        self.bus_port = free_port()
 
     @property
     def address(self) -> str:
@@ -120,7 +125,10 @@ class RedisNode(EmbeddedServer):
                 lines.append(f"user default on #{password} ~* &* +@all")
             else:
                 lines.append(f"aclfile {self._runtime.write(f'{self.name}.acl', self._acl)}")
-        text = "\n".join([*lines, *self._settings(self), ""])
+        lines += self._settings(self)
+        if "cluster-enabled yes" in lines:
+            lines.append(f"cluster-port {self.bus_port}")
+        text = "\n".join([*lines, ""])
         if not self._sentinel:
             return [self._program or "", self._runtime.write(f"{self.name}.conf", text)]
         configuration = folder / "sentinel.conf"

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from cartsnitch_common.config import Settings
-from cartsnitch_common.embedded.ports import free_port
 from cartsnitch_common.errors import ServerUnavailableError
 from cartsnitch_common.events import check_redis, check_redis_sync
 from cartsnitch_common.events.client import check_rights_sync
@@ -139,9 +138,7 @@ async def test_sentinels_speak_tls(ours: Authority) -> None:
 
 async def test_a_cluster_speaks_tls(ours: Authority) -> None:
     """``rediss+cluster`` reaches every node with TLS."""
-    # The port of its own for the other nodes is 10000 above, where outgoing connections are.
-    bus = f"cluster-port {free_port()}"
-    lines = ("tls-auth-clients no", "tls-cluster yes", "cluster-enabled yes", bus)
+    lines = ("tls-auth-clients no", "tls-cluster yes", "cluster-enabled yes")
     with tls_node(ours, *lines) as node:
         with node.admin() as admin:
             admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)

@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 from cartsnitch.event.v1 import PricesUpdated
 from cartsnitch_common.config import Settings
 from cartsnitch_common.contract import binding_of
-from cartsnitch_common.embedded.ports import free_port
 from cartsnitch_common.errors import ServerUnavailableError
 from cartsnitch_common.events import publish, publish_sync, sync_redis
 from cartsnitch_common.events.client import RedisClient
@@ -52,9 +51,7 @@ class Way:
 
 def lone_cluster(runtime: Any, proxy: Lossy) -> Way:
     """A Cluster of one node, which says that it is reached through the proxy."""
-    # The port of its own for the other nodes is 10000 above, where outgoing connections are.
-    bus = f"cluster-port {free_port()}"
-    settings = ("cluster-enabled yes", f"cluster-announce-port {proxy.port}", bus)
+    settings = ("cluster-enabled yes", f"cluster-announce-port {proxy.port}")
     node = RedisNode(runtime, "node", password="secret", settings=lambda _node: settings)
     node.start()
     proxy.target = node.port
