@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -8,11 +9,13 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from cartsnitch_common.cli import run
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.embedded import ValkeyServer
 from cartsnitch_common.events import async_redis
 from cartsnitch_common.events.asyncpg_inbox import AsyncpgInbox
+from tests.integration.events.steering import Command
 from tests.lossy import Lossy, lossy
 
 type Sessions = async_sessionmaker[AsyncSession]
@@ -80,3 +83,22 @@ async def far(own_valkey: ValkeyServer, proxy: Lossy) -> AsyncIterator[Redis]:
     client: Any = async_redis(Settings.load(redis_url=url, **patience))
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def command(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs `cartsnitch events ...` in this process; returns its exit code and what it printed."""
+    monkeypatch.setenv("CARTSNITCH_DATABASE_URL", settings.require_database_url())
+    monkeypatch.setenv("CARTSNITCH_REDIS_URL", settings.require_redis_url())
+
+    async def command(*arguments: object, code: int = 0) -> str:
+        capsys.readouterr()
+        given = ["events", *map(str, arguments)]
+        status = await asyncio.to_thread(run, given)
+        printed = capsys.readouterr()
+        assert status == code, printed
+        return printed.out if code == 0 else printed.out + printed.err
+
+    return command

@@ -3,145 +3,24 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
-from cartsnitch_common.cli import run
 from cartsnitch_common.config import Settings
 from cartsnitch_common.contract import to_json
-from cartsnitch_common.db.models import DeadLetter, OutboxEvent
-from cartsnitch_common.events import decode, encode, wrap
-from cartsnitch_common.events.delivery import DeadLetter as Letter
-from cartsnitch_common.events.inbox import record_dead_letter
+from cartsnitch_common.db.models import OutboxEvent
+from cartsnitch_common.events import decode
 from cartsnitch_common.events.outbox import enqueue
 from cartsnitch_common.events.relay import Relay
 from tests.event_payloads import prices, receipts
 from tests.integration.events.consuming import GROUP, STREAM, add
+from tests.integration.events.steering import Command, bury
 
 TYPE = "cartsnitch.prices.updated"
-type Command = Callable[..., Any]
-
-
-@pytest.fixture
-def command(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Runs `cartsnitch events ...` in this process; returns its exit code and what it printed."""
-    monkeypatch.setenv("CARTSNITCH_DATABASE_URL", settings.require_database_url())
-    monkeypatch.setenv("CARTSNITCH_REDIS_URL", settings.require_redis_url())
-
-    async def command(*arguments: object, code: int = 0) -> str:
-        capsys.readouterr()
-        given = ["events", *map(str, arguments)]
-        status = await asyncio.to_thread(run, given)
-        printed = capsys.readouterr()
-        assert status == code, printed
-        return printed.out if code == 0 else printed.out + printed.err
-
-    return command
-
-
-async def bury(sessions: Any, *, consumer: str = GROUP, data: bytes | None = None) -> uuid.UUID:
-    """A dead letter as a consumer makes one; returns its id."""
-    envelope = wrap(prices(), service="stickershock", key="k")
-    letter = Letter(
-        consumer=consumer,
-        stream=STREAM,
-        entry_id=str(uuid.uuid4()),
-        envelope=encode(envelope) if data is None else data,
-        reason="ValueError",
-        deliveries=5,
-        event_id=uuid.UUID(envelope.event_id) if data is None else None,
-    )
-    async with sessions.begin() as session:
-        assert await record_dead_letter(session, letter)
-        found = await session.scalars(
-            select(DeadLetter.id).where(DeadLetter.entry_id == letter.entry_id)
-        )
-        return found.one()
-
-
-async def test_dead_letters_are_listed_shown_redriven_and_dropped(
-    command: Command, sessions: Any, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The whole way of an operator: what there is, what it holds, once more, or away."""
-    first = await bury(sessions)
-    broken = await bury(sessions, consumer="clipartist", data=b"\xff no envelope")
-    listed = json.loads(await command("dead-letters", "list", "--json"))
-    assert listed["total"] == 2
-    assert [row["id"] for row in listed["dead_letters"]] == [str(first), str(broken)]
-    assert [row["key"] for row in listed["dead_letters"]] == ["k", None]
-    table = await command("dead-letters", "list", "--consumer", "clipartist")
-    assert "1 of 1 dead letters" in table
-    assert str(broken) in table
-    of_channel = ("dead-letters", "list", "--channel", "cartsnitch.coupons.updated", "--json")
-    assert json.loads(await command(*of_channel))["total"] == 0
-
-    shown = json.loads(await command("dead-letters", "show", first, "--json"))
-    assert shown["event"]["prices_updated"]["observations"][0]["observed_date"]["year"] == 2026
-    assert shown["reason"] == "ValueError"
-    assert "no envelope that this version reads" in await command("dead-letters", "show", broken)
-
-    told = await command("dead-letters", "redrive", first, uuid.uuid4(), code=1)
-    assert "1 dead letters redriven, 1 refused" in told
-    assert "names no dead letter" in told
-    ((_, fields),) = await redis.xrange(STREAM)
-    assert decode(fields[b"e"]).event_id == shown["event_id"]
-
-    monkeypatch.setattr("sys.stdin", io.StringIO())  # there is nobody to answer
-    said = await command("dead-letters", "drop", "--all", code=1)
-    assert "drop 1 dead letters for good?" in said
-    assert json.loads(await command("dead-letters", "drop", "--all", "--yes", "--json")) == {
-        "dropped": 1
-    }
-    assert json.loads(await command("dead-letters", "list", "--json"))["total"] == 0
-
-
-async def test_a_key_that_steers_a_terminal_is_shown_as_text(
-    command: Command, sessions: Any
-) -> None:
-    """What a publisher wrote into a key is seen by an operator, and done by no terminal."""
-    envelope = wrap(prices(), service="stickershock", key="\x1b]0;title\x07k")
-    letter = await bury(sessions, data=encode(envelope))
-    shown = await command("dead-letters", "show", letter)
-    assert "key: ?]0;title?k" in shown
-    assert "\x1b" not in shown
-
-
-async def test_all_dead_letters_of_a_consumer_are_redriven_at_once(
-    command: Command, sessions: Any, redis: Redis
-) -> None:
-    """--all with a consumer takes its letters, each in a transaction of its own, and no others."""
-    for _ in range(3):
-        await bury(sessions)
-    await bury(sessions, consumer="clipartist")
-    arguments = ("dead-letters", "redrive", "--all", "--consumer", GROUP, "--json")
-    assert json.loads(await command(*arguments)) == {"redriven": 3, "refused": {}}
-    assert await redis.xlen(STREAM) == 3
-    assert json.loads(await command("dead-letters", "list", "--json"))["total"] == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["redrive"], "--all"),
-        (["drop", "--all", str(uuid.uuid4())], "--all"),
-        (["drop", str(uuid.uuid4()), "--consumer", "x"], "--consumer"),
-        (["show", "not-an-id"], "Invalid value for 'ID'"),
-        (["show", str(uuid.UUID(int=0))], "names no dead letter"),
-    ],
-)
-async def test_a_wrong_choice_of_letters_is_bad_input(
-    command: Command, arguments: list[str], said: str
-) -> None:
-    """Neither everything by accident nor half of a choice: exit code 2."""
-    assert said in await command("dead-letters", *arguments, code=2)
 
 
 async def test_lag_says_what_waits_where_and_for_how_long(
@@ -308,16 +187,3 @@ async def test_a_server_that_is_away_is_one_line(
     assert "_URL: " in told
     assert "refused" in told
     assert "hunter2" not in told
-
-
-async def test_a_dead_letters_text_cannot_draw_on_the_terminal(
-    command: Command, sessions: Any
-) -> None:
-    """What somebody sent is printed as text, whatever it holds."""
-    await bury(sessions)
-    async with sessions.begin() as session:
-        change = text("UPDATE event_dead_letters SET reason = :reason")
-        await session.execute(change, {"reason": "\x1b[31m[bold]x[/bold]"})
-    table = await command("dead-letters", "list")
-    assert "\x1b" not in table
-    assert "?[31m[bold]x[/bold]" in table
