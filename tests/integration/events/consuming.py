@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from redis.asyncio import Redis
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -121,7 +122,22 @@ async def until_effects(sessions: Any, count: int, seconds: float = 30) -> None:
             await asyncio.sleep(0.02)
 
 
+CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE pid <> pg_backend_pid() AND datname = current_database()"""
 EFFECTS = "SELECT event_id FROM effects ORDER BY n"
+
+
+async def cut_connections(settings: Settings) -> None:
+    """End every connection to the database but this one, which is new: one of a pool may be dying.
+
+    Nothing waits for their ends: who gets a connection then may find it good, and lose it at once.
+    """
+    connection = await asyncpg.connect(settings.require_database_url())
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    await connection.execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    )
+    await connection.close()
 
 
 async def letters(sessions: Any) -> list[DeadLetter]:

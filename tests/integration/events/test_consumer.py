@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from cartsnitch.event.v1 import CouponsUpdated, PricesUpdated
+from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import EventType
 from cartsnitch_common.contract import binding_of
 from cartsnitch_common.db.models import InboxEvent
@@ -25,6 +26,7 @@ from tests.integration.events.consuming import (
     STREAM,
     Killed,
     add,
+    cut_connections,
     effects_of,
     new_consumer,
     pending,
@@ -234,7 +236,7 @@ async def test_a_second_handler_of_a_payload_is_refused(redis: Redis, effects: A
 
 
 async def test_a_cancelled_consumer_ends_and_its_successor_goes_on(
-    redis: Redis, effects: Any, engine: AsyncEngine
+    redis: Redis, effects: Any, engine: AsyncEngine, settings: Settings
 ) -> None:
     """A cancellation, even on a broken connection, is not swallowed and loses nothing."""
     event_id = await add(redis)
@@ -246,10 +248,7 @@ async def test_a_cancelled_consumer_ends_and_its_successor_goes_on(
 
     task = asyncio.create_task(new_consumer(redis, effects, handler).run(asyncio.Event()))
     await started.wait()
-    async with effects() as session:
-        others = "pid <> pg_backend_pid() AND datname = current_database()"
-        cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
-        await session.execute(text(cut))
+    await cut_connections(settings)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)

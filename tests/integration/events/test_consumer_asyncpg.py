@@ -21,6 +21,7 @@ from tests.integration.events.consuming import (
     FAST,
     GROUP,
     add,
+    cut_connections,
     effects_by_key,
     effects_of,
     letters,
@@ -119,19 +120,16 @@ async def test_what_fails_is_rolled_back(
 
 
 async def test_connections_that_are_cut_are_no_fault_of_an_event(
-    redis: Redis, effects: Any, inbox: AsyncpgInbox
+    redis: Redis, effects: Any, inbox: AsyncpgInbox, settings: Settings
 ) -> None:
     """The database ends connections again and again; nothing is lost, doubled or given up."""
     consumer = new_consumer(redis, inbox, most_deliveries=1, concurrency=2)
     consumer.on(PricesUpdated)(write)
     sent = []
-    others = "pid <> pg_backend_pid() AND datname = current_database()"
-    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
     async with running(consumer):
         for _ in range(10):
             sent += [await add(redis) for _ in range(5)]
-            async with effects() as session:
-                await session.execute(text(cut))
+            await cut_connections(settings)
         await until(lambda: consumer.stats.handled + consumer.stats.duplicates >= len(sent))
     assert await effects_of(effects) == sent
     assert await letters(effects) == []

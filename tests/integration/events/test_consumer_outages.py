@@ -24,6 +24,7 @@ from tests.integration.events.consuming import (
     GROUP,
     STREAM,
     add,
+    cut_connections,
     effects_of,
     letters,
     new_consumer,
@@ -111,18 +112,15 @@ async def test_cut_connections_lose_and_repeat_nothing(redis: Redis, effects: An
 
 
 async def test_cut_database_connections_are_no_fault_of_an_event(
-    redis: Redis, effects: Any
+    redis: Redis, effects: Any, settings: Settings
 ) -> None:
     """However often the database cuts off, nothing is lost, doubled or given up."""
     consumer = new_consumer(redis, effects, most_deliveries=1)
     sent = []
-    others = "pid <> pg_backend_pid() AND datname = current_database()"
-    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
     async with running(consumer):
         for _ in range(15):
             sent += [await add(redis) for _ in range(5)]
-            async with effects() as session:
-                await session.execute(text(cut))
+            await cut_connections(settings)
         await until(lambda: consumer.stats.handled + consumer.stats.duplicates >= len(sent))
     assert await effects_of(effects) == sent
     assert await letters(effects) == []
