@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from _bench.world import World
 
@@ -109,3 +109,47 @@ class Result:
     passed: bool | None
     times: tuple[float, float] | None
     note: str
+
+
+def one_by_one(
+    ours: Callable[[Any], object],
+    inputs: Callable[[], Iterable[Any]],
+    rival: Callable[[Any], object],
+    rivals_inputs: Callable[[], Iterable[Any]] | None = None,
+    *,
+    units: int = 0,
+) -> Callable[[World], AsyncIterator[Sides]]:
+    """Sides that convert one input after the other; each keeps only the last result.
+
+    Each run has inputs that nobody has looked at, as a driver gives them: a Decimal, a date
+    and a text remember their hash, and what is measured often would find it there.
+
+    Args:
+        ours: Converts one input.
+        inputs: Makes the inputs of a run.
+        rival: Does the same by hand.
+        rivals_inputs: Makes its inputs; None for the same.
+        units: What a run converts; 0 for the number of inputs.
+    """
+
+    async def prepare(_: World) -> AsyncIterator[Sides]:
+        mine: list[Any] = []
+        theirs: list[Any] = []
+
+        def renew() -> None:
+            mine[:] = inputs()
+            theirs[:] = mine if rivals_inputs is None else rivals_inputs()
+
+        def run(work: Callable[[Any], object], many: list[Any]) -> None:
+            for one in many:
+                work(one)
+
+        renew()
+        yield Sides(
+            ours=lambda: run(ours, mine),
+            rival=lambda: run(rival, theirs),
+            units=units or len(mine),
+            after=renew,
+        )
+
+    return prepare

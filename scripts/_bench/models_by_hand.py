@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from cartsnitch_common.constants import PriceSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FROM_ROWS = ConfigDict(from_attributes=True)
 
@@ -72,32 +76,28 @@ class Purchase(BaseModel):
     items: list[Item]
 
 
-class PriceStruct(msgspec.Struct):
-    """A price in msgspec."""
-
-    id: uuid.UUID
-    normalized_product_id: uuid.UUID
-    store_id: uuid.UUID
-    observed_date: dt.date
-    regular_price: decimal.Decimal
-    sale_price: decimal.Decimal | None
-    loyalty_price: decimal.Decimal | None
-    coupon_price: decimal.Decimal | None
-    source: PriceSource
-    purchase_item_id: uuid.UUID | None
+def _struct(model: type[BaseModel], **types: Any) -> type[msgspec.Struct]:
+    """The same in msgspec: the same names and types."""
+    named = {name: field.annotation for name, field in model.model_fields.items()} | types
+    return msgspec.defstruct(model.__name__, named.items())
 
 
-def price_struct(row: Any) -> PriceStruct:
-    """A price of its row."""
-    return PriceStruct(
-        row.id,
-        row.normalized_product_id,
-        row.store_id,
-        row.observed_date,
-        row.regular_price,
-        row.sale_price,
-        row.loyalty_price,
-        row.coupon_price,
-        row.source,
-        row.purchase_item_id,
-    )
+PriceStruct = _struct(Price)
+ItemStruct = _struct(Item)
+PurchaseStruct = _struct(Purchase, items=list[ItemStruct])  # type: ignore[valid-type] # made above
+
+
+def struct_maker(struct: type[msgspec.Struct]) -> Callable[[Any], msgspec.Struct]:
+    """What makes a struct of the columns of a row."""
+    values = attrgetter(*struct.__struct_fields__)
+    return lambda row: struct(*values(row))
+
+
+price_struct = struct_maker(PriceStruct)
+item_struct = struct_maker(ItemStruct)
+_columns = attrgetter(*PurchaseStruct.__struct_fields__[:-1])
+
+
+def purchase_struct(row: Any) -> msgspec.Struct:
+    """A receipt with its lines of its row with theirs."""
+    return PurchaseStruct(*_columns(row), [item_struct(item) for item in row.items])

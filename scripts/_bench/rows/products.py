@@ -6,7 +6,7 @@ import asyncio
 import random
 from decimal import Decimal
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, text
 
@@ -73,17 +73,24 @@ def _fetching(session: AsyncSession, codes: Iterator[str]) -> Work:
 
 
 def _code_against_nothing(
-    look_up: Callable[[AsyncSession, Iterator[str]], Work],
+    look_up: Callable[[AsyncSession, Iterator[str]], Work], *, by_driver: bool
 ) -> Callable[[World], AsyncIterator[Sides]]:
     async def prepare(world: World) -> AsyncIterator[Sides]:
         codes = cycle(await _codes(world, MANY))
         statement = text("SELECT 1")
         async with open_session(await product_database(world, MANY)) as session:
+            connection = await (await session.connection()).get_raw_connection()
+            driver: Any = connection.driver_connection
 
-            async def nothing() -> None:
+            async def by_session() -> None:
                 for _ in range(_CALLS):
                     await session.scalar(statement)
 
+            async def past_it() -> None:
+                for _ in range(_CALLS):
+                    await driver.fetch("SELECT 1")
+
+            nothing = past_it if by_driver else by_session
             yield Sides(ours=look_up(session, codes), rival=nothing, units=_CALLS)
 
     return prepare
@@ -191,15 +198,17 @@ ROWS = (
     *(
         Comparison(
             name=f"product by UPC among 1 million{how}",
-            rival="SELECT 1 on the same session",
+            rival=f"SELECT 1 {rival}",
             goal=goal,
             direction=Direction.AT_MOST,
-            prepare=_code_against_nothing(look_up),
+            prepare=_code_against_nothing(look_up, by_driver=by_driver),
+            rounds=15,
             note=f"the code is checked, looked up in every spelling, and its row made {made}",
         )
-        for how, look_up, goal, made in (
-            ("", _fetching, 2, "a message"),
-            (", as a row", _finding, None, "an object"),
+        for how, look_up, rival, by_driver, goal, made in (
+            ("", _fetching, "on the same session", False, 2, "a message"),
+            ("", _fetching, "by asyncpg, past its session", True, None, "a message"),
+            (", as a row", _finding, "on the same session", False, None, "an object"),
         )
     ),
     Comparison(

@@ -43,6 +43,6 @@ ROWS = (
         unit="MB",
         goal=100,
         measure=_megabytes,
-        note="the peak of a process of its own, over what it has after its first message",
+        note="the peak of a process of its own, over what it has before it connects",
     ),
 )
