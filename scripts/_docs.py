@@ -61,15 +61,12 @@ def _type(column: Column[object]) -> str:
 
 def _column_row(column: Column[object]) -> str:
     null = "yes" if column.nullable else "no"
-    comment = column.comment or _reference(column)
+    comment = " ".join(filter(None, [column.comment, *_references(column)]))
     return f"| `{column.name}` | {_type(column)} | {null} | {comment} |"
 
 
-def _reference(column: Column[object]) -> str:
-    return ", ".join(
-        f"of `{key.column.table.name}`, on delete {str(key.ondelete).lower()}"
-        for key in column.foreign_keys
-    )
+def _references(column: Column[object]) -> list[str]:
+    return [f"On delete {str(key.ondelete).lower()}." for key in column.foreign_keys]
 
 
 def _events() -> Iterator[str]:

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 Id = Annotated[
     uuid.UUID,
-    mapped_column(primary_key=True, default=new_uuid, server_default=func.gen_random_uuid()),
+    mapped_column(
+        primary_key=True,
+        default=new_uuid,
+        server_default=func.gen_random_uuid(),
+        comment="The key; of rows that Python made it ascends with time.",
+    ),
 ]
 """A key: UUIDv7 when Python makes it, a random UUID when the database must."""
 
@@ -85,6 +90,8 @@ def enum_column(kind: type[StrEnum], *, name: str, **arguments: Any) -> MappedCo
 
 def foreign_key(target: str, *, on_delete: str, **arguments: Any) -> MappedColumn[Any]:
     """A foreign key column that says what happens to it when its parent goes."""
+    table = target.partition(".")[0]
+    arguments.setdefault("comment", f"The key of a row of {table}.")
     return mapped_column(ForeignKey(target, ondelete=on_delete), **arguments)
 
 

@@ -53,9 +53,14 @@ class Coupon(Base):
     normalized_product_id: Mapped[uuid.UUID | None] = foreign_key(
         "normalized_products.id", on_delete="SET NULL"
     )
-    title: Mapped[str] = contract_text("Coupon.title")
-    description: Mapped[str | None] = contract_text("Coupon.description")
-    discount_type: Mapped[DiscountType] = enum_column(DiscountType, name="discount_type")
+    title: Mapped[str] = contract_text("Coupon.title", comment="The offer in one line.")
+    description: Mapped[str | None] = contract_text(
+        "Coupon.description",
+        comment="The offer in full; NULL when the store says no more than the title.",
+    )
+    discount_type: Mapped[DiscountType] = enum_column(
+        DiscountType, name="discount_type", comment="How it lowers the price."
+    )
     discount_value: Mapped[Amount | None] = mapped_column(
         comment="Percent, dollars or pieces, as discount_type says.",
     )
@@ -69,8 +74,12 @@ class Coupon(Base):
         server_default=text("false"),
         comment="Whether it counts only after the customer has activated it.",
     )
-    coupon_code: Mapped[str | None] = contract_text("Coupon.coupon_code")
-    source_url: Mapped[str | None] = contract_text("Coupon.source_url")
+    coupon_code: Mapped[str | None] = contract_text(
+        "Coupon.coupon_code", comment="What to enter or to scan; NULL when there is none."
+    )
+    source_url: Mapped[str | None] = contract_text(
+        "Coupon.source_url", comment="Where it was read; NULL when it has no page of its own."
+    )
     scraped_at: Mapped[dt.datetime] = mapped_column(
         server_default=func.now(), comment="When it was last seen at the store."
     )

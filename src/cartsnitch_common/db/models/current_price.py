@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cartsnitch_common.constants import PriceSource, Service
 from cartsnitch_common.db.base import Base
 from cartsnitch_common.db.columns import UnitPrice, enum_column
+from cartsnitch_common.db.models.price import OBSERVED_DATE, PURCHASE_ITEM, SOURCE
 
 
 class CurrentPrice(Base):
@@ -38,16 +39,20 @@ class CurrentPrice(Base):
         },
     )
 
-    store_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    normalized_product_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    store_id: Mapped[uuid.UUID] = mapped_column(
+        primary_key=True, comment="The key of a row of stores."
+    )
+    normalized_product_id: Mapped[uuid.UUID] = mapped_column(
+        primary_key=True, comment="The key of a row of normalized_products."
+    )
     id: Mapped[uuid.UUID] = mapped_column(comment="The observation's id in price_history.")
-    observed_date: Mapped[dt.date]
+    observed_date: Mapped[dt.date] = mapped_column(comment=OBSERVED_DATE)
     regular_price: Mapped[UnitPrice]
     sale_price: Mapped[UnitPrice | None]
     loyalty_price: Mapped[UnitPrice | None]
     coupon_price: Mapped[UnitPrice | None]
-    source: Mapped[PriceSource] = enum_column(PriceSource, name="source")
-    purchase_item_id: Mapped[uuid.UUID | None]
+    source: Mapped[PriceSource] = enum_column(PriceSource, name="source", comment=SOURCE)
+    purchase_item_id: Mapped[uuid.UUID | None] = mapped_column(comment=PURCHASE_ITEM)
 
 
 # Free space in each page: a price that is replaced stays in it and touches no index. As DDL,

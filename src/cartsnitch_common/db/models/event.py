@@ -51,7 +51,9 @@ class OutboxEvent(Base):
         },
     )
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Ascending within a key."
+    )
     event_id: Mapped[uuid.UUID] = mapped_column(comment=EVENT_ID)
     event_type: Mapped[str] = contract_text("Envelope.event_type", comment=EVENT_TYPE)
     key: Mapped[str] = contract_text("Envelope.key", comment=KEY)

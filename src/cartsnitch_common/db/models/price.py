@@ -19,6 +19,10 @@ from cartsnitch_common.db.columns import (
     real_dates,
 )
 
+OBSERVED_DATE = "The day on which the price was valid, not when it was recorded."
+SOURCE = "Where the price was seen."
+PURCHASE_ITEM = "The receipt line it was read from; NULL where there is none, or no more."
+
 
 class PriceHistory(Base):
     """A price seen for a product at a store on a date. Immutable."""
@@ -47,14 +51,12 @@ class PriceHistory(Base):
         "normalized_products.id", on_delete="RESTRICT"
     )
     store_id: Mapped[uuid.UUID] = foreign_key("stores.id", on_delete="RESTRICT")
-    observed_date: Mapped[dt.date] = mapped_column(
-        comment="The day on which the price was valid, not when it was recorded."
-    )
+    observed_date: Mapped[dt.date] = mapped_column(comment=OBSERVED_DATE)
     regular_price: Mapped[UnitPrice]
     sale_price: Mapped[UnitPrice | None]
     loyalty_price: Mapped[UnitPrice | None]
     coupon_price: Mapped[UnitPrice | None]
-    source: Mapped[PriceSource] = enum_column(PriceSource, name="source")
+    source: Mapped[PriceSource] = enum_column(PriceSource, name="source", comment=SOURCE)
     purchase_item_id: Mapped[uuid.UUID | None] = foreign_key(
-        "purchase_items.id", on_delete="SET NULL"
+        "purchase_items.id", on_delete="SET NULL", comment=PURCHASE_ITEM
     )

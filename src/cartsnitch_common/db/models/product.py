@@ -60,10 +60,19 @@ class NormalizedProduct(Base):
     )
 
     id: Mapped[Id]
-    canonical_name: Mapped[str] = contract_text("NormalizedProduct.canonical_name")
-    category: Mapped[str | None] = contract_text("NormalizedProduct.category")
-    subcategory: Mapped[str | None] = contract_text("NormalizedProduct.subcategory")
-    brand: Mapped[str | None] = contract_text("NormalizedProduct.brand")
+    canonical_name: Mapped[str] = contract_text(
+        "NormalizedProduct.canonical_name", comment="The name that the platform shows."
+    )
+    category: Mapped[str | None] = contract_text(
+        "NormalizedProduct.category", comment="NULL when not known."
+    )
+    subcategory: Mapped[str | None] = contract_text(
+        "NormalizedProduct.subcategory",
+        comment="The category below the category; NULL when not known.",
+    )
+    brand: Mapped[str | None] = contract_text(
+        "NormalizedProduct.brand", comment="NULL for loose produce and where it is not known."
+    )
     size: Mapped[str | None] = contract_text(
         "NormalizedProduct.size", comment='As printed: "18", "1/2" or "12 x 12".'
     )
@@ -108,7 +117,10 @@ class ProductName(Base):
         TSVECTOR, nullable=False, comment="What product_name_tokens makes of the texts."
     )
     token_count: Mapped[int] = mapped_column(
-        SmallInteger, Computed("length(tokens)", persisted=True), nullable=False
+        SmallInteger,
+        Computed("length(tokens)", persisted=True),
+        nullable=False,
+        comment="How many different tokens there are.",
     )
 
 

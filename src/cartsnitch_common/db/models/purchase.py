@@ -60,7 +60,9 @@ class Purchase(Base):
     subtotal: Mapped[Amount | None]
     tax: Mapped[Amount | None]
     savings_total: Mapped[Amount | None]
-    source_url: Mapped[str | None] = contract_text("Purchase.source_url")
+    source_url: Mapped[str | None] = contract_text(
+        "Purchase.source_url", comment="Where the receipt was read; NULL for an upload."
+    )
     raw_data: Mapped[dict[str, Any] | None] = mapped_column(
         deferred=True, comment="What the retailer sent. Personal; never leaves this table."
     )

@@ -50,4 +50,6 @@ class ShrinkflationEvent(Base):
     price_at_old_size: Mapped[UnitPrice | None] = mapped_column(comment="US dollars a package.")
     price_at_new_size: Mapped[UnitPrice | None] = mapped_column(comment="US dollars a package.")
     confidence: Mapped[Probability]
-    notes: Mapped[str | None] = contract_text("ShrinkflationEvent.notes")
+    notes: Mapped[str | None] = contract_text(
+        "ShrinkflationEvent.notes", comment="What a person should know of it; NULL when nothing."
+    )

@@ -40,10 +40,16 @@ class Store(Base):
     )
 
     id: Mapped[Id]
-    name: Mapped[str] = contract_text("Store.name")
-    slug: Mapped[StoreSlug] = enum_column(StoreSlug, name="slug")
-    logo_url: Mapped[str | None] = contract_text("Store.logo_url")
-    website_url: Mapped[str | None] = contract_text("Store.website_url")
+    name: Mapped[str] = contract_text("Store.name", comment="As people know it.")
+    slug: Mapped[StoreSlug] = enum_column(
+        StoreSlug, name="slug", comment="The retailer in the contract."
+    )
+    logo_url: Mapped[str | None] = contract_text(
+        "Store.logo_url", comment="NULL when there is none."
+    )
+    website_url: Mapped[str | None] = contract_text(
+        "Store.website_url", comment="NULL when there is none."
+    )
     created_at: Mapped[CreatedAt]
 
 
@@ -68,9 +74,9 @@ class StoreLocation(Base):
 
     id: Mapped[Id]
     store_id: Mapped[uuid.UUID] = foreign_key("stores.id", on_delete="RESTRICT")
-    address: Mapped[str] = contract_text("StoreLocation.address")
-    city: Mapped[str] = contract_text("StoreLocation.city")
+    address: Mapped[str] = contract_text("StoreLocation.address", comment="Street and number.")
+    city: Mapped[str] = contract_text("StoreLocation.city", comment="The city alone.")
     state: Mapped[str] = contract_text("StoreLocation.state", comment="USPS code, upper case.")
-    zip: Mapped[str] = contract_text("StoreLocation.zip")
+    zip: Mapped[str] = contract_text("StoreLocation.zip", comment="ZIP or ZIP+4 code.")
     lat: Mapped[float | None] = mapped_column(comment="Degrees north, WGS 84.")
     lng: Mapped[float | None] = mapped_column(comment="Degrees east, WGS 84.")

@@ -54,12 +54,15 @@ class User(Base):
         primary_key=True,
         default=_new_user_id,
         server_default=text("(gen_random_uuid())::text"),
+        comment="Opaque: an auth server may mint it.",
     )
     email: Mapped[str] = contract_text("User.email", comment="Unique without regard to case.")
     hashed_password: Mapped[str | None] = mapped_column(
         comment="NULL when an auth server keeps the password. Never leaves this table."
     )
-    display_name: Mapped[str | None] = contract_text("User.display_name")
+    display_name: Mapped[str | None] = contract_text(
+        "User.display_name", comment="What the user wants to be called; NULL until given."
+    )
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
@@ -98,4 +101,5 @@ class UserStoreAccount(Base):
         # Without a session there is nothing to read with.
         default=AccountStatus.EXPIRED,
         server_default=AccountStatus.EXPIRED.value,
+        comment="Whether receipts can be read now.",
     )
