@@ -2,7 +2,8 @@
 
 Retailers shorten names to the width of their paper, each in its own way and not
 always in one. Listed is what is short for one thing only on a receipt of groceries:
-``VAN`` is vanilla there, but ``TP`` is toilet paper or toothpaste.
+``VAN`` is vanilla there, but ``TP`` is toilet paper or toothpaste. What it is good for is
+told with figures in :mod:`~cartsnitch_common.db.queries.product_names`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,13 @@ alike, which is quick to find, then for the rest. One match is sought first amon
 all the words: if that has few others, nothing needs to be scored. The function ends with the
 step that has found enough, and keeps its plans for the session, because to plan takes
 longer than to search.
+
+For a line of a receipt, give what :func:`~cartsnitch_common.values.receipt_words.spell_out`
+makes of it, and look for its code first: words are compared whole. Of 200 lines against 184
+products, at a score of at least 0.5, 94 % of the best matches are right and 73 % of the lines
+find their product; spelled out 98 % and 97 %. The list of words was made beside those lines.
+Of 100 others, whose author had not seen it and cut nearly every word short, no match is wrong
+and 10 % of the lines find their product, at 0.3 22 %.
 """
 
 from __future__ import annotations
