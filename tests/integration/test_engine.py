@@ -312,7 +312,9 @@ async def test_a_transaction_begins_with_its_limit_in_one_trip(own: Settings) ->
             await connection.commit()
             driver.remove_query_logger(note)
             begun = [query for query in asked if "BEGIN" in query or "SET" in query]
-            assert begun == ["BEGIN; SET LOCAL statement_timeout = 250; "]
+            assert begun == [
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 250; "
+            ]
             assert await driver.fetchval(show) == "0"
             async with driver.transaction(isolation="serializable", readonly=True):
                 assert await driver.fetchval(show) == "250ms"

@@ -2,9 +2,10 @@
 
 Both derive from CARTSNITCH_DATABASE_URL, whatever driver it names, and work
 through PgBouncer in transaction mode as well: nothing is set for a session but
-what PgBouncer follows (application name, time zone), and the statement timeout
-is set anew in each transaction. Prepared statements need PgBouncer 1.22; for an
-older one append ``?prepared_statement_cache_size=0`` to the URL.
+what PgBouncer follows (application name, time zone). The statement timeout is set
+anew in each transaction, which is READ COMMITTED unless its caller says otherwise.
+Prepared statements need PgBouncer 1.22; for an older one append
+``?prepared_statement_cache_size=0`` to the URL.
 
 What fails in the database is a ``DatabaseError``, in the place of the driver's own
 error, which may quote a row: in statements, at a flush, at a commit, and when there
@@ -27,6 +28,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, sessionmaker
 
 from cartsnitch_common.db.engine_events import (
+    ISOLATION,
     READ_ONLY,
     AsyncPool,
     SyncPool,
@@ -175,7 +177,8 @@ def check_database_sync(settings: Settings) -> str:
 
 
 def _defaults(pool: type[Pool], *, replica: bool) -> dict[str, Any]:
-    return {"poolclass": pool} | ({"execution_options": {READ_ONLY: True}} if replica else {})
+    defaults: dict[str, Any] = {"poolclass": pool, "isolation_level": ISOLATION}
+    return defaults | ({"execution_options": {READ_ONLY: True}} if replica else {})
 
 
 def _options(settings: Settings, address: DriverAddress, given: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 READ_ONLY: Final = "postgresql_readonly"
 """SQLAlchemy's execution option under which each transaction begins as READ ONLY."""
 
+ISOLATION: Final = "READ COMMITTED"
+"""Of each transaction that names no other level, whatever is the database's default.
+
+Locks that this package takes, and triggers that delete, are followed by statements that must
+see what was committed meanwhile. At a higher level they would fail, or be refused.
+"""
+
 _ONLY_READS: Final = "25006"
 _ENDED_BY_LIMIT: Final = frozenset({"25P03", "25P04", "57P05"})
 

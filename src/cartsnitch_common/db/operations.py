@@ -58,22 +58,26 @@ LIMITS: Final = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout =
 
 _OPTION: Final = "cartsnitch_migrations"  # of context.configure, in alembic/env.py
 
-_LIMITED: Final = "name IN ('lock_timeout', 'statement_timeout')"
+_LIFTED: Final = (
+    "JOIN (VALUES ('lock_timeout', '0'), ('statement_timeout', '0'),"
+    " ('default_transaction_isolation', 'read committed')) AS lifted (name, value) USING (name)"
+)
 
 LIFT: Final = (
-    f"SELECT set_config(name, '0', false) FROM pg_settings WHERE {_LIMITED} AND setting <> '0'"
+    f"SELECT set_config(name, value, false) FROM pg_settings {_LIFTED} WHERE setting <> value"
 )
 """What comes before a step outside a transaction, which must not be broken off.
 
-A concurrent build that a limit ends while it waits for others leaves an INVALID index.
-Without a limit of the server, the database or the role it changes nothing. Behind
+A concurrent build that a limit ends while it waits for others leaves an INVALID index, and a
+backfill that commits in batches begins each of them at the default level of isolation.
+Without a limit or a level of the server, the database or the role it changes nothing. Behind
 PgBouncer in transaction mode it may reach another session than the step does: give
 the role that migrates no limits there.
 """
 
 RESTORE: Final = (
-    "SELECT set_config(name, reset_val, false) FROM pg_settings"
-    f" WHERE {_LIMITED} AND setting <> reset_val"
+    "SELECT set_config(name, reset_val, false)"
+    f" FROM pg_settings {_LIFTED} WHERE setting <> reset_val"
 )
 """What comes after such a step."""
 

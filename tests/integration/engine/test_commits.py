@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
@@ -81,6 +82,21 @@ async def test_a_connection_that_is_gone_too_is_the_same_error(database: str) ->
     assert caught.value.__context__ is None
     await _is_as_good_as_new(engine)
     engine.dispose()
+
+
+@pytest.mark.parametrize("commit", ["commit", "\n Commit", "END", "end;", "COMMIT AND CHAIN"])
+async def test_a_commit_that_code_says_itself(database: str, commit: str) -> None:
+    """On asyncpg's own connection, however it is spelt."""
+    engine = async_engine(Settings.load(database_url=database))
+    async with engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        await driver.execute("BEGIN")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await driver.execute("SELECT 1 / 0")
+        with pytest.raises(TransactionAbortedError):
+            await driver.execute(commit)
+    await engine.dispose()
 
 
 async def test_a_savepoint_takes_the_error_away(database: str) -> None:

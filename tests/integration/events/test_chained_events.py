@@ -132,7 +132,7 @@ async def test_a_mark_that_is_held_costs_the_event_before_it_nothing_but_a_wait(
             await until(lambda: consumer.stats.handled + consumer.stats.duplicates == 5)
             assert sorted(await effects_of(effects)) == sorted([sent[0], *sent[2:]])
             assert consumer.stats.dead == consumer.stats.retries == 0
-            waits = [query for query in seen.queries if sent[1] in query and "COMMIT" in query]
+            waits = [query for query in seen.queries if sent[1] in query and "COMMIT;" in query]
             assert len(waits) == 1
             await holder.rollback()
             await until(lambda: consumer.stats.handled + consumer.stats.duplicates == 6)
@@ -164,7 +164,7 @@ async def test_what_another_process_had_in_hand_is_begun_by_itself(
     assert await effects_of(effects) == sent
     assert seen.chained > 10
     (begun,) = (query for query in seen.queries if "event_inbox" in query and sent[-1] in query)
-    assert begun.startswith("BEGIN;")
+    assert begun.startswith("BEGIN ")
 
 
 async def test_an_event_that_was_delivered_before_is_begun_by_itself(
@@ -186,7 +186,7 @@ async def test_an_event_that_was_delivered_before_is_begun_by_itself(
         await until(lambda: consumer.stats.handled == 30)
     assert sorted(await effects_of(effects)) == sorted(sent)
     begun = [query for query in seen.queries if "INTO event_inbox" in query and sent[1] in query]
-    assert [query.startswith("BEGIN;") for query in begun] == [False, True]
+    assert [query.startswith("BEGIN ") for query in begun] == [False, True]
 
 
 class _Roles(AsyncpgInbox):
