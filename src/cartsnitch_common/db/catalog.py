@@ -1,8 +1,8 @@
 """What a schema consists of, read from PostgreSQL's catalog in words that can be compared.
 
 PostgreSQL 15 to 18 give the same words: a NOT NULL is told of its column, not as
-the constraint that it is since 18. The names of the schema are left out, so that
-it may be any.
+the constraint that it is since 18. The schema's name is left out: it is public, where
+the migrations make everything and the functions look for it.
 """
 
 from __future__ import annotations

@@ -1,25 +1,17 @@
-"""Brings a database to a revision of the schema, however many try at once.
-
-The connections are the runner's own: the limits on time that services have do
-not hold for them, and nothing is kept in a session, so that PgBouncer in any
-mode may stand in between.
-"""
+"""Brings a database to a revision of the schema, however many try at once."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from alembic import command
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, NullPool, text
 from sqlalchemy.exc import DBAPIError
 
-from cartsnitch_common.db.engine import check_database_sync, sync_engine
 from cartsnitch_common.db.failures import sqlstate_of
 from cartsnitch_common.db.revisions import (
     VERSION_TABLE,
@@ -32,14 +24,21 @@ from cartsnitch_common.db.revisions import (
     heads,
     read_status,
 )
-from cartsnitch_common.db.url import SETTING
-from cartsnitch_common.errors import SettingError
+from cartsnitch_common.db.runner import (
+    LOCKED,
+    MigrationError,
+    exclusive,
+    exclusive_connection,
+    own_engine,
+    reason_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from alembic.config import Config
     from alembic.script import Script
+    from sqlalchemy import Engine
 
     from cartsnitch_common.config import Settings
 
@@ -62,28 +61,12 @@ __all__ = [
     "upgrade",
 ]
 
-LOCK_WAIT: Final = 600.0
-"""How long a run waits for another one to end. Unit: seconds."""
-
-_LOCK_KEY: Final = 0x6361727473  # "carts"; an advisory lock is one database's
-_POLL: Final = 0.1  # seconds
 _ATTEMPTS: Final = 60
 _LONGEST_PAUSE: Final = 1.0  # seconds
-_LOCKED: Final = "55P03"
-_TRANSIENT: Final = frozenset({"40P01", _LOCKED})  # the other is a deadlock
+_TRANSIENT: Final = frozenset({"40P01", LOCKED})  # the other is a deadlock
 
 # Alembic keeps the environment that runs in globals of its modules.
 _one_environment: Final = threading.Lock()
-
-
-class MigrationError(SettingError):
-    """the schema could not be brought to the wanted revision.
-
-    The setting is the database's, because that is what it happened to.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(SETTING, reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +96,13 @@ def upgrade(
 
     Args:
         settings: Says which database.
-        revision: Its id, or ``head``.
+        revision: Its id, or enough of its beginning, or ``head``.
         on_applied: Called after each migration.
 
     Raises:
         SettingError: the database's address is not set, or it cannot be used.
         MigrationError: a migration failed and was rolled back, those before it
-            stay; or the revision, or the one of the database, is not known.
+            stay; or the revision of the database is not known.
     """
     return _migrate(settings, command.upgrade, revision, on_applied)
 
@@ -131,7 +114,7 @@ def downgrade(
 
     Raises:
         SettingError: the database's address is not set, or it cannot be used.
-        MigrationError: a migration failed, or a revision is not known.
+        MigrationError: a migration failed, or the revision of the database is not known.
     """
     return _migrate(settings, command.downgrade, revision, on_applied)
 
@@ -168,71 +151,9 @@ def require_schema(settings: Settings) -> SchemaStatus:
         return check_schema_sync(engine)
 
 
-@contextmanager
-def exclusive_connection(settings: Settings) -> Iterator[Connection]:
-    """A connection for migrations, while no other runner has one.
-
-    Raises:
-        SettingError: the database's address is not set, or it cannot be used.
-        MigrationError: another runner did not end, or a migration failed.
-    """
-    with own_engine(settings) as engine, _exclusive(engine), engine.connect() as connection:
-        yield connection
-
-
-@contextmanager
-def own_engine(settings: Settings) -> Iterator[Engine]:
-    """An engine without the limits on time that services have; keeps no connection.
-
-    Raises:
-        SettingError: the database's address is not set, or it cannot be used.
-        MigrationError: a statement failed.
-    """
-    unlimited = settings.model_copy(update={"database_statement_timeout": 0.0})
-    check_database_sync(unlimited)
-    engine = sync_engine(unlimited, driver_errors=True, poolclass=NullPool)
-    try:
-        yield engine
-    except DBAPIError as error:
-        raise MigrationError(_what(error)) from None
-    finally:
-        engine.dispose()
-
-
 def _status(engine: Engine) -> SchemaStatus:
     with engine.connect() as connection:
         return read_status(connection)
-
-
-@contextmanager
-def _exclusive(engine: Engine) -> Iterator[None]:
-    """Hold the advisory lock on a connection of its own, for every transaction inside.
-
-    The lock is that of an open transaction: a session's would stay behind on
-    PgBouncer's connection to the server. The transaction reads no table and keeps
-    no snapshot, so that neither vacuum nor CREATE INDEX CONCURRENTLY waits for it.
-    For that its last statement has no parameters: the extended protocol would keep
-    the statement, and with it a snapshot, until the next one.
-
-    Those who want the lock ask again and again: a statement that waits would keep
-    its snapshot, and a transaction that waits one of PgBouncer's connections.
-    """
-    with engine.connect() as connection:
-        ask = text(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY})")
-        deadline = time.monotonic() + LOCK_WAIT
-        while not connection.scalar(ask):
-            connection.rollback()
-            if time.monotonic() > deadline:
-                message = f"another migration of this database has run for {LOCK_WAIT:.0f} s"
-                raise MigrationError(message)
-            time.sleep(_POLL)
-        connection.execute(
-            text(
-                "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
-                " ('idle_in_transaction_session_timeout', 'transaction_timeout')"
-            )
-        )
-        yield
 
 
 def _migrate(
@@ -249,7 +170,7 @@ def _migrate(
         if on_applied is not None:
             on_applied(done)
 
-    with own_engine(settings) as engine, _exclusive(engine):
+    with own_engine(settings) as engine, exclusive(engine):
         status = _status(engine)
         before = status.current
         if status.is_ahead and not (status.is_compatible and revision == "head"):
@@ -290,18 +211,9 @@ def _run_patiently(
         except CommandError as error:
             return str(error)
         except DBAPIError as error:
-            failure = _what(error)
+            failure = reason_of(error)
             if sqlstate_of(error) not in _TRANSIENT:
                 break
         else:
             return None
     return failure
-
-
-def _what(error: DBAPIError) -> str:
-    state = sqlstate_of(error)
-    if state == _LOCKED:  # PostgreSQL ends an autovacuum for who waits a second, which nobody may
-        return f"a long transaction or an autovacuum held a table all the time ({state})"
-    # Not the whole message: its DETAIL may quote a row.
-    primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
-    return f"{primary or type(error.orig).__name__} ({state or 'no SQLSTATE'})"

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Text, bindparam, text
 
+from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.url import SETTING
 from cartsnitch_common.errors import SchemaVersionError
 
@@ -38,8 +39,11 @@ VERSION_TABLE: Final = "alembic_version_cartsnitch"
 _SERVED: Final = re.compile(r"serves (\w+) and later")
 _FIND_TABLE: Final = text(
     "SELECT to_regclass(:table) IS NOT NULL AS exists,"
-    " obj_description(to_regclass(:table), 'pg_class') AS comment"
-)
+    " obj_description(to_regclass(:table), 'pg_class') AS comment,"
+    " (SELECT CAST(min(relname) AS text) FROM pg_class"
+    "   WHERE relnamespace = to_regnamespace('public') AND relname = ANY(:tables)"
+    "   AND NOT pg_table_is_visible(oid)) AS hidden"
+).bindparams(bindparam("tables", type_=ARRAY(Text)))
 _READ_REVISIONS: Final = text(f"SELECT version_num FROM {VERSION_TABLE}")
 
 
@@ -149,9 +153,16 @@ def read_status(connection: Connection) -> SchemaStatus:
     """Where the database of a connection stands.
 
     Raises:
-        SchemaVersionError: it has several revisions.
+        SchemaVersionError: it has several revisions, or the login does not find the tables.
     """
-    table = connection.execute(_FIND_TABLE, {"table": VERSION_TABLE}).one()
+    names = [VERSION_TABLE, *Base.metadata.tables]
+    table = connection.execute(_FIND_TABLE, {"table": VERSION_TABLE, "tables": names}).one()
+    if table.hidden is not None:
+        reason = (
+            f"the search_path leads past the table {table.hidden} of the schema public, or the"
+            " login may not use the schema"
+        )
+        raise SchemaVersionError(SETTING, reason)
     if not table.exists:
         return status_of(None)
     revisions = list(connection.scalars(_READ_REVISIONS))
