@@ -127,14 +127,6 @@ def test_a_table_of_that_name_is_not_touched(empty: Settings, empty_database: st
     assert migrate.upgrade(empty).after == IDS[-1]
 
 
-def test_an_unknown_revision_is_one_line(empty: Settings) -> None:
-    """A mistyped revision is told and changes nothing."""
-    with pytest.raises(MigrationError, match="0099_typo") as failed:
-        migrate.upgrade(empty, "0099_typo")
-    assert "\n" not in str(failed.value)
-    assert migrate.current(empty) is None
-
-
 def test_a_user_without_rights_is_one_line(empty_database: str) -> None:
     """A login that may not create tables is told so."""
     name = "reader_of_migrations"

@@ -31,7 +31,7 @@ BEHIND, AHEAD, DRIFT = 4, 5, 6
 def upgrade(
     *,
     revision: Annotated[
-        str, typer.Argument(help="The revision to stop at, such as 0001_stores.")
+        str, typer.Argument(help="The revision to stop at, such as 0001_stores or 0001.")
     ] = "head",
     as_json: AsJson = False,
 ) -> None:

@@ -21,6 +21,7 @@ from cartsnitch_common.db.revisions import (
     as_revision,
     check_schema,
     check_schema_sync,
+    find_revision,
     heads,
     read_status,
 )
@@ -100,11 +101,12 @@ def upgrade(
         on_applied: Called after each migration.
 
     Raises:
+        InvalidFieldError: this version knows no such revision.
         SettingError: the database's address is not set, or it cannot be used.
         MigrationError: a migration failed and was rolled back, those before it
             stay; or the revision of the database is not known.
     """
-    return _migrate(settings, command.upgrade, revision, on_applied)
+    return _migrate(settings, command.upgrade, find_revision(revision, "head"), on_applied)
 
 
 def downgrade(
@@ -113,10 +115,11 @@ def downgrade(
     """Take migrations back, down to a revision or to ``base``, with the data they hold.
 
     Raises:
+        InvalidFieldError: this version knows no such revision.
         SettingError: the database's address is not set, or it cannot be used.
         MigrationError: a migration failed, or the revision of the database is not known.
     """
-    return _migrate(settings, command.downgrade, revision, on_applied)
+    return _migrate(settings, command.downgrade, find_revision(revision, "base"), on_applied)
 
 
 def check(settings: Settings) -> SchemaStatus:

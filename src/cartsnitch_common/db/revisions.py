@@ -23,7 +23,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 
 from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.url import SETTING
-from cartsnitch_common.errors import SchemaVersionError
+from cartsnitch_common.errors import InvalidFieldError, SchemaVersionError
 
 if TYPE_CHECKING:
     from alembic.script import Script
@@ -121,6 +121,31 @@ def alembic_config() -> Config:
 def heads() -> tuple[str, ...]:
     """The ids of the newest revisions: one, or the migrations are wrong."""
     return tuple(_scripts().get_heads())
+
+
+def find_revision(name: str, end: str) -> str:
+    """The id of the revision that somebody names.
+
+    Relative names, such as ``+1``, are none: each of several runs would go on from where
+    the one before it stopped.
+
+    Args:
+        name: An id, or enough of its beginning to be the only one.
+        end: What is said for an end of the history, ``head`` or ``base``; returned as it is.
+
+    Raises:
+        InvalidFieldError: there is no such revision, or it could be several.
+    """
+    if name == end:
+        return end
+    ids = [script.revision for script in _scripts().walk_revisions()][::-1]
+    found = [each for each in ids if each == name] or [
+        each for each in ids if each.startswith(name)
+    ]
+    if len(found) != 1:
+        reason = f"is {end}, or an id from {ids[0]} to {ids[-1]}, and not what was given"
+        raise InvalidFieldError("revision", reason)
+    return found[0]
 
 
 def as_revision(script: Script) -> Revision:
