@@ -145,7 +145,8 @@ class Database:
         """Make sure, at a service's start, that it can work.
 
         Raises:
-            SettingError: An address is not set or cannot be read.
+            SettingError: An address is not set or cannot be read, or a database is not
+                encoded in UTF8.
             ServerUnavailableError: A server cannot be reached or refuses the login.
             ServerVersionError: A server is older than PostgreSQL 15.
             SchemaVersionError: The schema is none that this version works with.

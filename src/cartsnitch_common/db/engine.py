@@ -9,7 +9,8 @@ Prepared statements need PgBouncer 1.22; for an older one append
 
 What fails in the database is a ``DatabaseError``, in the place of the driver's own
 error, which may quote a row: in statements, at a flush, at a commit, and when there
-is no connection.
+is no connection. A database that is not encoded in UTF8 is an error of its setting, at
+the first connection.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ from cartsnitch_common.db.engine_events import (
     READ_ONLY,
     AsyncPool,
     SyncPool,
+    asyncpg_encoding,
     begin_with,
     forget_after_fork,
     in_autocommit,
     leave_lost_servers,
+    psycopg_encoding,
     raise_ours,
     refuse_lost_commits,
+    refuse_other_encodings,
 )
 from cartsnitch_common.db.failures import connection_failure
 from cartsnitch_common.db.pings import (
@@ -103,6 +107,7 @@ def async_engine(
     ping_in_one_trip(engine.sync_engine)
     if _PRE_PING not in options:
         ping_the_idle(engine.sync_engine, asyncpg_may_be_ended)
+    refuse_other_encodings(engine.sync_engine, _setting(replica), asyncpg_encoding)
     _prepare(engine.sync_engine, driver_errors=driver_errors)
     return engine
 
@@ -130,6 +135,7 @@ def sync_engine(
     # libpq can set it only by `options`, which PgBouncer refuses before 1.20.
     begin_with(engine, f"SET LOCAL TimeZone = 'UTC'; {_local_timeout(settings)}")
     refuse_lost_commits(engine)
+    refuse_other_encodings(engine, _setting(replica), psycopg_encoding)
     _prepare(engine, driver_errors=driver_errors)
     return engine
 
@@ -151,7 +157,8 @@ async def check_database(settings: Settings, *, replica: bool = False) -> str:
         The server's version, such as ``18.6``.
 
     Raises:
-        SettingError: The setting of the URL is not set or cannot be read.
+        SettingError: The setting of the URL is not set or cannot be read, or the database's
+            encoding is not UTF8.
         ServerUnavailableError: it cannot be reached or refuses the login.
         ServerVersionError: it is older than PostgreSQL 15.
     """
@@ -162,7 +169,7 @@ async def check_database(settings: Settings, *, replica: bool = False) -> str:
             return _supported_version(checked.sync_connection)
     except _CONNECT_ERRORS as error:
         reason = connection_failure(error)
-    raise ServerUnavailableError(REPLICA_SETTING if replica else SETTING, reason)
+    raise ServerUnavailableError(_setting(replica), reason)
 
 
 def check_database_sync(settings: Settings) -> str:
@@ -174,6 +181,10 @@ def check_database_sync(settings: Settings) -> str:
     except _CONNECT_ERRORS as error:
         reason = connection_failure(error)
     raise ServerUnavailableError(SETTING, reason)
+
+
+def _setting(replica: bool) -> str:  # noqa: FBT001 - of a private function
+    return REPLICA_SETTING if replica else SETTING
 
 
 def _defaults(pool: type[Pool], *, replica: bool) -> dict[str, Any]:

@@ -16,12 +16,17 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from cartsnitch_common.db.driver_errors import blank, database_error
 from cartsnitch_common.db.drivers import asyncpg_classes, psycopg_classes
 from cartsnitch_common.db.failures import connection_failure, is_lost, sqlstate_of
-from cartsnitch_common.errors import DatabaseUnavailableError, TransactionAbortedError
+from cartsnitch_common.errors import (
+    DatabaseUnavailableError,
+    SettingError,
+    TransactionAbortedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Dialect
+    from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 READ_ONLY: Final = "postgresql_readonly"
@@ -34,6 +39,8 @@ Locks that this package takes, and triggers that delete, are followed by stateme
 see what was committed meanwhile. At a higher level they would fail, or be refused.
 """
 
+_ENCODING: Final = "UTF8"
+_SERVER_ENCODING: Final = "server_encoding"
 _ONLY_READS: Final = "25006"
 _ENDED_BY_LIMIT: Final = frozenset({"25P03", "25P04", "57P05"})
 
@@ -97,6 +104,37 @@ def raise_ours(engine: Engine) -> None:
             # SQLAlchemy raises ours from the driver's error, which would print it.
             blank(context.original_exception)
         return ours
+
+
+def refuse_other_encodings(
+    engine: Engine, setting: str, encoding_of: Callable[[Any], str | None]
+) -> None:
+    """Use no database whose encoding lacks letters: each such text would be an error of its own.
+
+    Args:
+        engine: Each of its new connections is looked at, before anything is sent on it.
+        setting: The name of the setting that leads to the database.
+        encoding_of: Reads from a driver's connection what the server has said of itself when
+            it began, without a round trip; None where a pooler keeps it to itself.
+    """
+
+    @event.listens_for(engine, "connect", insert=True)
+    def look(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        found = encoding_of(entry.driver_connection)
+        if found not in {None, _ENCODING}:
+            engine.dialect.do_terminate(connection)
+            raise SettingError(setting, f"the database's encoding must be UTF8, and is {found}")
+
+
+def asyncpg_encoding(connection: Any) -> str | None:
+    """The encoding of the database of an asyncpg connection."""
+    return getattr(connection.get_settings(), _SERVER_ENCODING, None)
+
+
+def psycopg_encoding(connection: Any) -> str | None:
+    """The encoding of the database of a psycopg connection."""
+    found: str | None = connection.info.parameter_status(_SERVER_ENCODING)
+    return found
 
 
 def leave_lost_servers(engine: Engine) -> None:

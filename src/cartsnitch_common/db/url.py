@@ -123,6 +123,7 @@ def psycopg_address(settings: Settings, *, replica: bool = False) -> DriverAddre
     url, query = _parse(settings, replica=replica)
     arguments: dict[str, Any] = {
         "application_name": _program(settings),
+        "client_encoding": "utf8",  # as asyncpg, whatever a role or a variable says
         **{name: value for name, value in query.items() if name not in {_TIMEOUT, _CACHE}},
         _TIMEOUT: math.ceil(_timeout(settings, query)),
     }

@@ -66,6 +66,7 @@ def test_parameters_reach_each_driver_in_its_own_words() -> None:
         "target_session_attrs": "read-write",
         "connect_timeout": 7,
         "application_name": "mine",
+        "client_encoding": "utf8",
         "options": "-c geqo=off",
         "keepalives": "1",
     }
