@@ -19,7 +19,7 @@ from cartsnitch_common.db import rotation
 from cartsnitch_common.db.crypto import Place, token_head
 from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.rotation import RotationResult, count_outdated, rotate, rows_by_key
-from cartsnitch_common.errors import SetupError
+from cartsnitch_common.errors import InputError, SetupError
 from tests.sessions import add_accounts, keyring, read_sessions, setting
 
 OLD = keyring(1)
@@ -251,10 +251,16 @@ def test_without_keys_the_setting_is_named(run: Any, command: str) -> None:
     assert str(done.exception) == "CARTSNITCH_ENCRYPTION_KEYS: is not set"
 
 
-def test_a_key_that_nobody_knows_may_be_removed(run: Any) -> None:
-    """Asked about a key that is nowhere, the answer is that no row needs it."""
-    done = run(setting(1), "keys", "--retire", "key-9", "--json")
-    assert (done.exit_code, json.loads(done.output)["refused"]) == (0, None)
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize("mistyped", ["key-9", "", "kye-1", "key", "key-1 ", "KEY-1", "None"])
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_key_that_nobody_knows_is_no_answer(run: Any, mistyped: str, more: list[str]) -> None:
+    """Whoever mistypes an id is not told that the key they mean may be removed."""
+    for place in (setting(2), setting(2, 1)):  # also where the setting lacks one that rows need
+        done = run(place, "keys", "--retire", mistyped, *more)
+        assert isinstance(done.exception, InputError)
+        assert str(done.exception) == "--retire: is none of the keys: key-2, key-1"
+        assert done.stdout == ""
 
 
 def test_random_bytes_are_counted(engine: Engine, connection: Any) -> None:

@@ -24,6 +24,7 @@ from cartsnitch_common.db.rotation import (
     rotate,
     rows_by_key,
 )
+from cartsnitch_common.errors import InvalidFieldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,12 +43,16 @@ def keys(
     """Say how many sessions each key of CARTSNITCH_ENCRYPTION_KEYS has sealed.
 
     Exit code 1 if sessions need a key that the setting lacks, or with --retire if the
-    key is needed still: it seals new sessions, or has sealed some that are there.
+    key is needed still: it seals new sessions, or has sealed some that are there; 2 if
+    there is no such key.
     """
     keyring, engine = _opened()
     with engine.connect() as connection:
         rows = rows_by_key(connection)
     uses: dict[str | None, int] = {**dict.fromkeys(keyring.ids, 0), **rows}
+    if retire is not None and retire not in uses:
+        # Who mistypes an id would be told that the key they mean may go.
+        raise InvalidFieldError("--retire", f"is none of the keys: {', '.join(filter(None, uses))}")
     missing = {key_id for key_id in rows if key_id not in keyring.ids}
     refused = _why_not(retire, keyring, uses) if retire is not None else None
     if as_json:
