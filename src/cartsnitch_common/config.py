@@ -202,10 +202,13 @@ class Settings(BaseSettings):
 
 
 def _checked_scheme(value: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
-    if value is not None and value.get_secret_value().partition("://")[0] not in schemes:
+    if value is None:
+        return None
+    url = value.get_secret_value().strip()  # a file that holds it ends with a line
+    if url.partition("://")[0] not in schemes:
         message = f"must start with one of {', '.join(s + '://' for s in schemes)}"
         raise ValueError(message)
-    return value
+    return SecretStr(url)
 
 
 def _tokens(value: SecretStr | None) -> tuple[str, ...]:
