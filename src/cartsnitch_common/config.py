@@ -60,7 +60,11 @@ class Settings(BaseSettings):
     """Unit: seconds until an unreachable database is an error."""
 
     database_statement_timeout: Annotated[float, Field(ge=0, le=3600)] = 30.0
-    """Unit: seconds that one statement may take; 0 is no limit."""
+    """Unit: seconds that one statement of a transaction may take; 0 is no limit.
+
+    In AUTOCOMMIT there is no transaction to set it in, and a session is a pooler's to lend:
+    asyncpg gives up after this and ``database_connect_timeout`` together, and for psycopg a
+    role's own limit holds (``ALTER ROLE ... SET statement_timeout``)."""
 
     encryption_keys: SecretStr | None = None
     """``2026-11=<base64 of 32 bytes>,2026-05=<...>``: the first key encrypts, all decrypt.

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import async_engine, sync_engine
+from cartsnitch_common.errors import DatabaseUnavailableError, TimeLimitError
 from tests.integration.engine.either import AnyEngine, run
 
 LEVEL = "SHOW transaction_isolation"
@@ -90,3 +91,20 @@ async def test_code_that_begins_by_itself(own: Settings, begin: str, level: str)
         await driver.execute("ROLLBACK")
         assert await connection.scalar(text(LEVEL)) == "read committed"
     await engine.dispose()
+
+
+async def test_the_limit_of_time_outside_transactions(database: str) -> None:
+    """By asyncpg it gives up by itself; psycopg has the limit of the role, or of the database."""
+    limits = {"database_statement_timeout": 0.1, "database_connect_timeout": 0.5}
+    settings = Settings.load(database_url=database, **limits)
+    engine = async_engine(settings, isolation_level="AUTOCOMMIT")
+    with pytest.raises(DatabaseUnavailableError):
+        await run(engine, "SELECT pg_sleep(20)")
+    await engine.dispose()
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET statement_timeout = 300")
+    blocking = sync_engine(settings, isolation_level="AUTOCOMMIT")
+    assert await run(blocking, "SHOW statement_timeout") == [("300ms",)]
+    with pytest.raises(TimeLimitError):
+        await run(blocking, "SELECT pg_sleep(20)")
+    blocking.dispose()
