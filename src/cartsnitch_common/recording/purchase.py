@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -36,11 +37,12 @@ from cartsnitch_common.recording.prices import (
     shows_price,
 )
 from cartsnitch_common.values.ids import new_uuid_texts, parse_uuid
+from cartsnitch_common.values.json_text import json_to_text
 from cartsnitch_common.values.numbers import decimal_to_text, text_to_decimal
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -100,7 +102,7 @@ async def record_purchase(
             its items that are unset are made; those that are set must ascend with the lines.
         matches: How lines were matched, by their index. For other lines with a product,
             by the code that is printed, or else by name, with certainty.
-        raw_data: What the retailer sent, kept beside the purchase.
+        raw_data: What the retailer sent, kept beside the purchase: whatever JSON can say.
         **context: What the events carry; see ``EventContext``.
 
     Raises:
@@ -114,7 +116,7 @@ async def record_purchase(
     """
     purchase = _with_ids(purchase)
     row, items = _rows(purchase)
-    row["raw_data"] = None if raw_data is None else dict(raw_data)
+    kept = None if raw_data is None else _as_text(raw_data)
     prices, observations = [], []
     shared = shared_observation(purchase)
     for price_id, item, values in zip(
@@ -128,7 +130,9 @@ async def record_purchase(
     async def insert(store: StoreSlug) -> Inserted:
         events = events_of(purchase, store, observations, matches or {})
         columns = outbox.columns_of(events, service=Service.RECEIPTWITNESS, **context)
-        return await insert_purchase(session, row, items, prices, store=store, events=columns)
+        return await insert_purchase(
+            session, row, items, prices, raw_data=kept, store=store, events=columns
+        )
 
     # Which retailer the store is, the database says; of the stores that every installation
     # begins with it is known, and the events can be written in the same round trip.
@@ -189,6 +193,15 @@ def _rows(purchase: Purchase) -> tuple[Row, list[Row]]:
 def _as_read_back(quantity: str) -> str:
     """A quantity without the zeros that a column of numbers does not keep: 1.50 is 1.5."""
     return decimal_to_text(text_to_decimal(quantity))
+
+
+def _as_text(raw_data: Mapping[str, Any]) -> str:
+    if not isinstance(raw_data, Mapping):
+        raise InvalidFieldError("raw_data", "must be a mapping")
+    try:
+        return json_to_text(dict(raw_data))
+    except ValueError as error:
+        raise InvalidFieldError("raw_data", str(error)) from None
 
 
 def _check_parents(items: Sequence[Row], inserted: Inserted) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import cast as as_type
+from sqlalchemy.dialects.postgresql import JSONB
 
 from cartsnitch_common.constants import StoreSlug
 from cartsnitch_common.db.models import Purchase
@@ -91,6 +92,7 @@ async def insert_purchase(
     items: Sequence[Row],
     prices: Sequence[Row],
     *,
+    raw_data: str | None,
     store: StoreSlug,
     events: Mapping[str, Sequence[Any]],
 ) -> Inserted:
@@ -103,10 +105,11 @@ async def insert_purchase(
 
     Args:
         session: A session on PostgreSQL.
-        purchase: The columns of ``purchases``.
+        purchase: The columns of ``purchases``, but for ``raw_data``.
         items: The columns of ``purchase_items``, for each line.
         prices: The columns of ``price_history``, for each line that shows a price. Store,
             day and source are not among them: they are the purchase's.
+        raw_data: What the retailer sent, as the text of JSON; None: it is not kept.
         store: Which retailer the store is, as the events say.
         events: What ``outbox.columns_of`` returns.
 
@@ -117,8 +120,8 @@ async def insert_purchase(
     row = await session.run_sync(
         _execute,
         {
-            "raw_data": purchase["raw_data"],
-            "purchase": _as_json({**purchase, "raw_data": None}),
+            "raw_data": raw_data,
+            "purchase": _as_json(purchase),
             "items": _as_json(items),
             "prices": _as_json(prices),
             "expected_store": store,
@@ -145,7 +148,7 @@ def _execute(session: Session, parameters: dict[str, Any]) -> Any:
 def _statement() -> Select[Any]:
     types: dict[str, TypeEngine[Any]] = {
         "purchase": JSON(),
-        "raw_data": inspect(Purchase).columns["raw_data"].type,
+        "raw_data": JSONB(),
         "items": JSON(),
         "prices": JSON(),
         "expected_store": Text(),
@@ -162,6 +165,6 @@ def _statement() -> Select[Any]:
 
 
 def _argument(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    if kind.__class__ is JSON:  # it is text already
+    if isinstance(kind, JSON):  # it is text already
         return as_type(bindparam(name, type_=Text), kind)
     return bindparam(name, type_=kind)

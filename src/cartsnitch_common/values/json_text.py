@@ -1,0 +1,52 @@
+"""JSON of no fixed shape, as text that a column of the type jsonb takes whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+LEVELS: Final = 1000
+"""The most lists and mappings in each other; PostgreSQL's own limit is its stack's, far above."""
+
+_encode: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]')
+
+
+def json_to_text(value: Any) -> str:
+    """Write a value as JSON.
+
+    Raises:
+        ValueError: JSON has nothing for a part of it, such as a date, a Decimal or NaN, or
+            jsonb has not: NUL, half of a character, more than ``LEVELS`` levels.
+    """
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError):  # they quote the value
+        message = "must be JSON: text, finite numbers, booleans, None, lists and mappings of text"
+        raise ValueError(message) from None
+    except RecursionError:
+        raise ValueError(_too_deep()) from None
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("holds half of a character")
+    if "\\u0000" in text and _NUL.search(text):
+        raise ValueError("holds a NUL character")
+    if text.count("[") + text.count("{") > LEVELS and _levels(text) > LEVELS:
+        raise ValueError(_too_deep())
+    return text
+
+
+def _too_deep() -> str:
+    return f"is nested deeper than {LEVELS} levels"
+
+
+def _levels(text: str) -> int:
+    deepest = level = 0
+    for part in _BRACKET.finditer(text):
+        if part[1]:
+            level += 1
+            deepest = max(deepest, level)
+        elif part[0] in "]}":
+            level -= 1
+    return deepest
