@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from cartsnitch.type.v1 import Decimal
     from cartsnitch_common.constants import StoreSlug
 
+    type How = tuple[MatchMethod.ValueType, Decimal]
+
 _PLU_DIGITS: Final = 5
 
 
@@ -44,10 +46,12 @@ class Match:
     confidence: decimal.Decimal = decimal.Decimal(1)
 
 
-_BY_NAME: Final = Match(method=MatchMethod.MATCH_METHOD_NAME)
-_BY_PLU: Final = Match(method=MatchMethod.MATCH_METHOD_PLU)
-_BY_GTIN: Final = Match(method=MatchMethod.MATCH_METHOD_GTIN)
 _CERTAIN: Final = to_decimal(1)
+_BY_NAME: Final = MatchMethod.MATCH_METHOD_NAME, _CERTAIN
+_BY_PLU: Final = MatchMethod.MATCH_METHOD_PLU, _CERTAIN
+_BY_GTIN: Final = MatchMethod.MATCH_METHOD_GTIN, _CERTAIN
+_METHODS: Final = frozenset(MatchMethod.values()) - {MatchMethod.MATCH_METHOD_UNSPECIFIED}
+_PLACES: Final = 4
 
 
 def events_of(
@@ -56,7 +60,12 @@ def events_of(
     observations: Sequence[PriceObservation],
     matches: Mapping[int, Match],
 ) -> list[tuple[Message, str]]:
-    """The events of a new purchase, each with its key."""
+    """The events of a new purchase, each with its key.
+
+    Raises:
+        InvalidFieldError: A match is of no line with a product, or is no match.
+    """
+    told = {index: _told(purchase, index, match) for index, match in matches.items()}
     store = StoreNumber.Value(f"STORE_SLUG_{slug.upper()}")
     receipt = IngestedReceipt(
         purchase_id=purchase.id,
@@ -72,8 +81,7 @@ def events_of(
     normalized = ProductsNormalized(store_id=purchase.store_id, store=store)
     for index, item in enumerate(purchase.items):
         if item.HasField("normalized_product_id"):
-            how = matches.get(index) or _by_print(item)
-            _add_match(normalized, purchase, item, how, _confidence(index, how))
+            _add_match(normalized, purchase, item, *(told.get(index) or _by_print(item)))
     if normalized.matches:
         events.append((normalized, purchase.store_id))
     if observations:
@@ -86,13 +94,13 @@ def _add_match(
     event: ProductsNormalized,
     purchase: Purchase,
     item: PurchaseItem,
-    how: Match,
+    method: MatchMethod.ValueType,
     confidence: Decimal,
 ) -> None:
     match = event.matches.add()  # and no arguments, which take twice as long
     match.purchase_item_id = item.id
     match.normalized_product_id = item.normalized_product_id
-    match.method = how.method
+    match.method = method
     match.confidence.CopyFrom(confidence)
     match.purchase_date.CopyFrom(purchase.purchase_date)
     if found := find_size(item.product_name_raw):
@@ -102,16 +110,26 @@ def _add_match(
     )
 
 
-def _confidence(index: int, how: Match) -> Decimal:
-    if how.confidence == 1:
-        return _CERTAIN
+def _told(purchase: Purchase, index: int, match: Match) -> How:
+    """What a caller says of a line; an event's own rules would name the place in the event."""
+    path = f"matches[{index}]"
+    if index not in range(len(purchase.items)):
+        raise InvalidFieldError(path, "names no line")
+    if not purchase.items[index].HasField("normalized_product_id"):
+        raise InvalidFieldError(path, "names a line without a product")
+    if match.method not in _METHODS:
+        raise InvalidFieldError(f"{path}.method", "must be a method")
     try:
-        return to_decimal(how.confidence)
-    except ValueError as error:
-        raise InvalidFieldError(f"matches[{index}].confidence", str(error)) from None
+        confidence = to_decimal(match.confidence)
+    except (TypeError, ValueError) as error:
+        raise InvalidFieldError(f"{path}.confidence", str(error)) from None
+    if not 0 <= match.confidence <= 1 or len(confidence.value.partition(".")[2]) > _PLACES:
+        reason = f"must be from 0 to 1, with at most {_PLACES} decimal places"
+        raise InvalidFieldError(f"{path}.confidence", reason)
+    return match.method, confidence
 
 
-def _by_print(item: PurchaseItem) -> Match:
+def _by_print(item: PurchaseItem) -> How:
     if not item.HasField("upc"):
         return _BY_NAME
     if len(item.upc.lstrip("0")) <= _PLU_DIGITS:

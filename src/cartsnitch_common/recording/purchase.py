@@ -100,8 +100,8 @@ async def record_purchase(
         session: A session on PostgreSQL, of ReceiptWitness.
         purchase: The purchase with its items; it stays as it is. Ids of the purchase and
             its items that are unset are made; those that are set must ascend with the lines.
-        matches: How lines were matched, by their index. For other lines with a product,
-            by the code that is printed, or else by name, with certainty.
+        matches: How lines with a product were matched to it, by their index. Other lines
+            are by the code that is printed, or else by name, with certainty.
         raw_data: What the retailer sent, kept beside the purchase: whatever JSON can say.
         **context: What the events carry; see ``EventContext``.
 
