@@ -8,7 +8,7 @@ from sqlalchemy import any_, func, or_, select
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import Coupon, Store
-from cartsnitch_common.db.queries.pages import PAGE
+from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -39,6 +39,9 @@ def select_active_coupons(
             several products, stand beside those of ``product_id``.
         after: The id behind which to begin.
         limit: The most rows.
+
+    Raises:
+        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
     """
     active = select(Coupon).where(
         or_(Coupon.valid_from.is_(None), Coupon.valid_from <= day),
@@ -58,7 +61,7 @@ def select_active_coupons(
     # Materialized: the planner would walk the key for its order, past all that have expired.
     found = active.cte("active").prefix_with("MATERIALIZED", dialect="postgresql")
     coupon = aliased(Coupon, found, adapt_on_names=True)
-    query = select(coupon).order_by(coupon.id).limit(limit)
+    query = select(coupon).order_by(coupon.id).limit(checked_limit(limit))
     return query if after is None else query.where(coupon.id > after)
 
 

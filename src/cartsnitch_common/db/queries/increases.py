@@ -10,7 +10,7 @@ from sqlalchemy import any_, func, literal_column, select, true, tuple_
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import PriceHistory, Store
-from cartsnitch_common.db.queries.pages import PAGE
+from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -81,6 +81,9 @@ def select_price_increases(
         product_id: The product; None for every product.
         after: The position of the increase behind which to begin.
         limit: The most rows; None for all, which costs no more than a page.
+
+    Raises:
+        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
     """
     # What comes behind a position has no earlier day: a later page reads less.
     first = since if after is None else max(since, after[0])
@@ -134,7 +137,7 @@ def select_price_increases(
         .outerjoin(before, true())
         .where(step.c.regular_price > previous_price)
         .order_by(step.c.observed_date, step.c.id)
-        .limit(limit)
+        .limit(None if limit is None else checked_limit(limit))
     )
     if after is not None:
         query = query.where(tuple_(step.c.observed_date, step.c.id) > tuple_(*after))

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
-from cartsnitch_common.db.queries.pages import PAGE
+from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -112,12 +112,15 @@ def select_current_prices(
         store_id: The store.
         after: The product behind which to begin; None for the first.
         limit: The most rows; None for all, which is for streams.
+
+    Raises:
+        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
     """
     price = _as_prices(CurrentPrice.__table__)
     query = select(price).where(price.store_id == store_id).order_by(price.normalized_product_id)
     if after is not None:
         query = query.where(price.normalized_product_id > after)
-    return query.limit(limit)
+    return query if limit is None else query.limit(checked_limit(limit))
 
 
 def select_price_history(
@@ -138,9 +141,12 @@ def select_price_history(
         until: The last day, inclusive; None for no bound.
         after: The day and the id of the observation behind which to begin.
         limit: The most rows.
+
+    Raises:
+        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
     """
     given = _given_of_page(product_id, store_id, since, until, after)
-    return _history(frozenset(given)).params({**given, "most": limit})
+    return _history(frozenset(given)).params({**given, "most": checked_limit(limit)})
 
 
 async def latest_price(
@@ -192,7 +198,7 @@ async def price_history(
 ) -> list[PricePoint]:
     """A page of a product's history with effective prices; see ``select_price_history``."""
     given = _given_of_page(product_id, store_id, since, until, after)
-    rows = await session.execute(_points(frozenset(given)), {**given, "most": limit})
+    rows = await session.execute(_points(frozenset(given)), {**given, "most": checked_limit(limit)})
     return [PricePoint(price=found, effective_price=best) for found, best in rows]
 
 

@@ -36,6 +36,7 @@ from sqlalchemy import BigInteger, Integer, Numeric, Text, Uuid, bindparam, colu
 
 from cartsnitch_common.constants import MAX_LENGTH
 from cartsnitch_common.db.models import NormalizedProduct
+from cartsnitch_common.db.queries.pages import checked_limit
 from cartsnitch_common.errors import InvalidFieldError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def select_products_by_name(
         min_score: The lowest score, inclusive; from 0 to 1, with at most four
             decimal places. A product that shares no word is never found. The
             lower it is, the more products are read.
-        limit: The most matches; at least 1.
+        limit: The most matches.
         after: The score and the product's id behind which to begin.
 
     Raises:
@@ -163,7 +164,5 @@ def _parameters(text: str, *, min_score: decimal.Decimal, limit: int) -> dict[st
         raise InvalidFieldError("text", "holds half of a character")
     if not min_score.is_finite() or not 0 <= min_score <= 1 or min_score % _STEP:
         raise InvalidFieldError("min_score", "must be from 0 to 1, with at most 4 decimal places")
-    if limit < 1:
-        raise InvalidFieldError("limit", "must be at least 1")
     # A score of 0 would be every product; what shares a word has more.
-    return {"text": text, "lowest": max(int(min_score / _STEP), 1), "limit": limit}
+    return {"text": text, "lowest": max(int(min_score / _STEP), 1), "limit": checked_limit(limit)}

@@ -8,7 +8,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import selectinload
 
 from cartsnitch_common.db.models import Purchase
-from cartsnitch_common.db.queries.pages import PAGE
+from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -38,13 +38,16 @@ def select_purchases(
         until: The last day, inclusive; None for no bound.
         after: The day and the id of the purchase behind which to begin.
         limit: The most rows.
+
+    Raises:
+        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
     """
     day = Purchase.purchase_date
     query = (
         select(Purchase)
         .where(Purchase.user_id == user_id)
         .order_by(day.desc(), Purchase.id.desc())
-        .limit(limit)
+        .limit(checked_limit(limit))
     )
     if since is not None:
         query = query.where(day >= since)
