@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from cartsnitch.account.v1 import User
 from cartsnitch.catalog.v1 import NormalizedProduct, Store, StoreLocation
 from cartsnitch.purchase.v1 import Purchase
 from cartsnitch_common.constants import Service, StoreSlug
 from cartsnitch_common.contract.difference import first_difference
-from cartsnitch_common.convert import to_message
+from cartsnitch_common.convert import fetch_messages
 from cartsnitch_common.convert.purchase import PURCHASE
 from cartsnitch_common.db import models
-from cartsnitch_common.db.queries.purchases import with_items
 from cartsnitch_common.db.queries.recording import insert_purchase
 from cartsnitch_common.db.seed import STORES
 from cartsnitch_common.errors import (
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Sequence
 
+    from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from cartsnitch.pricing.v1 import PriceObservation
@@ -219,30 +219,48 @@ def _check_parents(items: Sequence[Row], inserted: Inserted) -> None:
 
 
 async def _recorded(session: AsyncSession, purchase: Purchase) -> Purchase:
-    """The purchase that is recorded under this number, if it is the same receipt."""
-    query = select(models.Purchase).where(
-        models.Purchase.store_id == parse_uuid(purchase.store_id),
-        models.Purchase.receipt_id == purchase.receipt_id,
-    )
-    row: models.Purchase | None = (await session.scalars(with_items(query))).one_or_none()
-    if row is None:  # deleted since the insert met it
+    """The purchase that is recorded under this number, if it is the same receipt.
+
+    Messages and no rows: what the session holds may be older than the database's.
+    """
+    asked = {"store": parse_uuid(purchase.store_id), "receipt": purchase.receipt_id}
+    found = await fetch_messages(session, _of_receipt(), asked, with_items=True)
+    if not found:  # deleted since the insert met it
         raise TransactionAbortedError
-    recorded = to_message(row)
-    path = first_difference(_printed(recorded), _printed(purchase))
+    (recorded,) = found
+    path = first_difference(*_printed(recorded, purchase))
     if path is not None:
         raise ReceiptConflictError(path, purchase.receipt_id)
     return recorded
 
 
-def _printed(purchase: Purchase) -> Purchase:
-    """What the paper says: without ids, matches and the time of reading."""
-    printed = Purchase()
-    printed.CopyFrom(purchase)
-    printed.ClearField("id")
-    printed.ClearField("store_id")
-    printed.ClearField("ingest_time")
-    for item in printed.items:
-        item.ClearField("id")
-        item.ClearField("purchase_id")
-        item.ClearField("normalized_product_id")
-    return printed
+@cache
+def _of_receipt() -> Select[models.Purchase]:
+    return select(models.Purchase).where(
+        models.Purchase.store_id == bindparam("store"),
+        models.Purchase.receipt_id == bindparam("receipt"),
+    )
+
+
+def _printed(*readings: Purchase) -> list[Purchase]:
+    """What the paper says, as each reading has it: without ids, matches and how it was read.
+
+    The shop counts where every reading has it: it is matched by what is printed of it. The
+    user does not stand on the paper, and counts.
+    """
+    found = []
+    for reading in readings:
+        printed = Purchase()
+        printed.CopyFrom(reading)
+        printed.ClearField("id")
+        printed.ClearField("store_id")
+        printed.ClearField("source_url")
+        printed.ClearField("ingest_time")
+        if not all(each.HasField("store_location_id") for each in readings):
+            printed.ClearField("store_location_id")
+        for item in printed.items:
+            item.ClearField("id")
+            item.ClearField("purchase_id")
+            item.ClearField("normalized_product_id")
+        found.append(printed)
+    return found

@@ -8,11 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from cartsnitch.purchase.v1 import Purchase
 from cartsnitch_common.config import Settings
 from cartsnitch_common.contract.scalars import to_money
+from cartsnitch_common.db import models
 from cartsnitch_common.db.engine import async_engine, async_sessions
+from cartsnitch_common.db.queries.purchases import with_items
 from cartsnitch_common.errors import (
     ConstraintViolationError,
     InvalidFieldError,
@@ -29,17 +32,48 @@ from tests.rows import NOTHING, Rows
 async def test_the_same_receipt_again_changes_nothing(
     sessions: Sessions, purchase: Purchase
 ) -> None:
-    """Read later, matched otherwise, with ids of its own: it is answered as recorded."""
+    """Read later, elsewhere, matched otherwise, with ids of its own: it is answered as recorded."""
     first = await record(sessions, purchase)
     before = await counts(sessions)
     again = changed(purchase)
     again.id = str(uuid.UUID(int=5))
     again.ingest_time.seconds += 1000
+    again.source_url = "https://a.example/the-same-receipt"
     again.items[0].ClearField("normalized_product_id")
     again.items[1].quantity.value = "0.7550"
     second = await record(sessions, again)
     assert second == RecordedPurchase(purchase=first.purchase, is_new=False)
     assert await counts(sessions) == before == [1, 3, 1, 3]
+
+
+@pytest.mark.parametrize("first", ["store_location_id", ""])
+async def test_a_shop_that_one_reading_does_not_know_is_no_contradiction(
+    sessions: Sessions, purchase: Purchase, first: str
+) -> None:
+    """It is matched by its address, as products are: what is recorded stays as it is."""
+    one, other = changed(purchase), changed(purchase)
+    (one if first else other).ClearField("store_location_id")
+    recorded = await record(sessions, one)
+    again = await record(sessions, other)
+    assert again == RecordedPurchase(purchase=recorded.purchase, is_new=False)
+
+
+async def test_what_is_recorded_is_read_anew(
+    sessions: Sessions, purchase: Purchase, rows: Rows
+) -> None:
+    """A session that goes on after a commit holds old rows, and is answered with the new ones."""
+    await record(sessions, purchase)
+    product = str(rows.the("normalized_products"))
+    async with sessions() as session:
+        held = (await session.scalars(with_items(select(models.Purchase)))).one()
+        await session.commit()
+        rows.connection.execute("UPDATE purchases SET total = 1")
+        rows.connection.execute("UPDATE purchase_items SET normalized_product_id = %s", [product])
+        purchase.total.CopyFrom(to_money(1))
+        found = await record_purchase(session, purchase)
+        assert not found.is_new
+        assert {item.normalized_product_id for item in found.purchase.items} == {product}
+        assert held.total == Decimal("9.42")
 
 
 def cheaper(purchase: Purchase) -> str:
@@ -75,6 +109,22 @@ async def test_another_receipt_of_the_same_number_is_refused(
         await record(sessions, other)
     assert (refused.value.field, refused.value.receipt_id) == (field, "r-1")
     assert await counts(sessions) == before
+
+
+@pytest.mark.parametrize("field", ["store_location_id", "user_id"])
+async def test_a_receipt_of_another_shop_or_user_is_another(
+    sessions: Sessions, purchase: Purchase, rows: Rows, field: str
+) -> None:
+    """Though the paper does not print an id: nobody is answered with the purchase of another."""
+    await record(sessions, purchase)
+    other = {
+        "store_location_id": rows.add("store_locations", address="2 B St"),
+        "user_id": rows.add("users", email="other@parent.example"),
+    }
+    setattr(purchase, field, str(other[field]))
+    with pytest.raises(ReceiptConflictError) as refused:
+        await record(sessions, purchase)
+    assert refused.value.field == field
 
 
 async def test_one_number_at_two_stores_is_two_receipts(
