@@ -8,6 +8,7 @@ from sqlalchemy import any_, func, or_, select
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import Coupon, Store
+from cartsnitch_common.db.queries.anew import anew
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -79,4 +80,4 @@ async def active_coupons(
     query = select_active_coupons(
         day, store_id=store_id, product_id=product_id, basket=basket, after=after, limit=limit
     )
-    return list(await session.scalars(query))
+    return list(await session.scalars(query, execution_options=anew(session)))

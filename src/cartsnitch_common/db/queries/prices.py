@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
+from cartsnitch_common.db.queries.anew import anew
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -158,7 +159,9 @@ async def latest_price(
 ) -> PriceHistory | None:
     """The latest observation of one product at one store; None without any."""
     given = _given(product_id=product_id, store_id=store_id, until=until)
-    return (await session.scalars(_latest_of_one(bounded=until is not None), given)).one_or_none()
+    query = _latest_of_one(bounded=until is not None)
+    rows = await session.scalars(query, given, execution_options=anew(session))
+    return rows.one_or_none()
 
 
 async def latest_prices(
@@ -171,7 +174,7 @@ async def latest_prices(
     """The latest observation of each product; see ``select_latest_prices``."""
     query = _latest(at_store=store_id is not None, bounded=until is not None)
     given = _given(product_ids=list(product_ids), store_id=store_id, until=until)
-    return list(await session.scalars(query, given))
+    return list(await session.scalars(query, given, execution_options=anew(session)))
 
 
 async def current_prices(
@@ -183,7 +186,7 @@ async def current_prices(
 ) -> list[PriceHistory]:
     """The latest observation of every product of a store; see ``select_current_prices``."""
     query = select_current_prices(store_id, after=after, limit=limit)
-    return list(await session.scalars(query))
+    return list(await session.scalars(query, execution_options=anew(session)))
 
 
 async def price_history(
@@ -198,7 +201,8 @@ async def price_history(
 ) -> list[PricePoint]:
     """A page of a product's history with effective prices; see ``select_price_history``."""
     given = _given_of_page(product_id, store_id, since, until, after)
-    rows = await session.execute(_points(frozenset(given)), {**given, "most": checked_limit(limit)})
+    query, given["most"] = _points(frozenset(given)), checked_limit(limit)
+    rows = await session.execute(query, given, execution_options=anew(session))
     return [PricePoint(price=found, effective_price=best) for found, best in rows]
 
 

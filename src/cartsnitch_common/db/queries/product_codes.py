@@ -13,6 +13,7 @@ from sqlalchemy import Text, any_, bindparam, cast, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 
 from cartsnitch_common.db.models import NormalizedProduct
+from cartsnitch_common.db.queries.anew import anew
 from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.values.gtin import code_spellings
 
@@ -69,7 +70,7 @@ async def find_product_by_code(
         InvalidFieldError: It is no code; the field is ``code``.
     """
     spellings = _spellings((code,), has_check_digit=has_check_digit)
-    rows = await session.scalars(*_asking(spellings))
+    rows = await session.scalars(*_asking(spellings), execution_options=anew(session))
     return min(rows, key=lambda row: row.id, default=None)
 
 
@@ -87,10 +88,13 @@ async def find_products_by_codes(
     spellings = _spellings(asked, has_check_digit=has_check_digit, field="codes[{}]")
     if not spellings:
         return {}
-    rows = await session.scalars(*_asking(spellings))
+    statement, parameters = _asking(spellings)
+    # The codes that were found, and not those of a row that the session may hold from before.
+    query = _with_codes(statement)
+    rows = await session.execute(query, parameters, execution_options=anew(session))
     by_spelling: dict[str, NormalizedProduct] = {}
-    for row in sorted(rows, key=lambda row: row.id, reverse=True):
-        by_spelling.update(dict.fromkeys(row.upc_variants, row))  # the oldest comes last
+    for row, variants in sorted(rows, key=lambda found: found[0].id, reverse=True):
+        by_spelling.update(dict.fromkeys(variants, row))  # the oldest comes last
     found: dict[str, NormalizedProduct] = {}
     for code, same in spellings.items():
         products = [by_spelling[one] for one in same if one in by_spelling]
@@ -127,6 +131,13 @@ def _of_one_code() -> Select[NormalizedProduct]:
 def _of_codes() -> Select[NormalizedProduct]:
     hidden = cast(select(bindparam("codes", type_=_CODES)).scalar_subquery(), _CODES)
     return select(NormalizedProduct).where(NormalizedProduct.upc_variants.op("@>")(any_(hidden)))
+
+
+@cache
+def _with_codes(
+    statement: Select[NormalizedProduct],
+) -> Select[NormalizedProduct, list[str]]:
+    return statement.add_columns(NormalizedProduct.upc_variants)
 
 
 def _spellings(

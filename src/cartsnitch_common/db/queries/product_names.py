@@ -36,6 +36,7 @@ from sqlalchemy import BigInteger, Integer, Numeric, Text, Uuid, bindparam, colu
 
 from cartsnitch_common.constants import MAX_LENGTH
 from cartsnitch_common.db.models import NormalizedProduct
+from cartsnitch_common.db.queries.anew import anew
 from cartsnitch_common.db.queries.pages import checked_limit
 from cartsnitch_common.errors import InvalidFieldError
 
@@ -117,7 +118,7 @@ async def find_products_by_name(
         InvalidFieldError: An argument is none of what it may be; names it.
     """
     parameters = _parameters(text, min_score=min_score, limit=limit)
-    rows = await session.execute(_statement(), parameters)
+    rows = await session.execute(_statement(), parameters, execution_options=anew(session))
     return [ProductMatch(product=row[0], score=row[1]) for row in rows]
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import selectinload
 
 from cartsnitch_common.db.models import Purchase
+from cartsnitch_common.db.queries.anew import anew
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -74,4 +75,4 @@ async def purchases_of(
 ) -> list[Purchase]:
     """A page of a user's purchases with their items; see ``select_purchases``."""
     query = select_purchases(user_id, since=since, until=until, after=after, limit=limit)
-    return list(await session.scalars(with_items(query)))
+    return list(await session.scalars(with_items(query), execution_options=anew(session)))
