@@ -16,7 +16,7 @@ from cartsnitch.event.v1 import (
 )
 from cartsnitch_common.contract.scalars import to_decimal
 from cartsnitch_common.errors import InvalidFieldError
-from cartsnitch_common.values.sizes import find_size
+from cartsnitch_common.values.printed_sizes import find_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,10 @@ Factors are exact by definition: a pound is 0.45359237 kg and a US gallon
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final
@@ -45,29 +47,42 @@ UNITS: Final[dict[str, tuple[Dimension, Fraction]]] = {
 }
 """Each unit's dimension and its size in base units."""
 
-_ALIASES: Final = {
-    "floz": "fl oz",
-    "fz": "fl oz",
-    "lbs": "lb",
-    "ltr": "l",
-    "lt": "l",
-    "pk": "ct",
-    "pack": "ct",
-    "cnt": "ct",
-    "count": "ct",
-}
-_PACKS: Final = {"pk", "pack"}
+PACKS: Final = frozenset({"pk", "pks", "pack", "packs"})
+"""The spellings of a count that say that what is counted are packages."""
 
-# A whole number and a fraction, a fraction, or a decimal number.
-_NUMBER: Final = r"(?:(?:\d{1,3}\s)?\d{1,4}\s?/\s?\d{1,4}|\d{1,6}(?:\.\d{1,4})?|\.\d{1,4})"
-_TIMES: Final = re.compile(r"\s?[xX]\s?")
-_OVER: Final = re.compile(r"\s?/\s?")
-_SIZE: Final = re.compile(rf"({_NUMBER})(?:\s?[xX]\s?({_NUMBER}))?", re.ASCII)
-_PRINTED: Final = re.compile(
-    rf"(?<![\w./,])({_NUMBER}(?:\s?[xX]\s?{_NUMBER})?)\s?"
-    r"(fl\.?\s?oz|floz|fz|oz|lbs?|kg|g|ml|ltr|lt|l|gal|qt|pt|ct|cnt|count|pk|pack)(?![a-z])",
-    re.IGNORECASE | re.ASCII,
+ALIASES: Final = {
+    **dict.fromkeys(("gram", "grams"), "g"),
+    **dict.fromkeys(("kgs", "kilogram", "kilograms"), "kg"),
+    **dict.fromkeys(("ounce", "ounces"), "oz"),
+    **dict.fromkeys(("lbs", "pound", "pounds"), "lb"),
+    **dict.fromkeys(("milliliter", "milliliters", "millilitre", "millilitres"), "ml"),
+    **dict.fromkeys(("lt", "ltr", "ltrs", "liter", "liters", "litre", "litres"), "l"),
+    **dict.fromkeys(("fz", "floz", "flounce", "flounces"), "fl oz"),
+    **dict.fromkeys(("fluidoz", "fluidounce", "fluidounces"), "fl oz"),
+    **dict.fromkeys(("pint", "pints"), "pt"),
+    **dict.fromkeys(("qts", "quart", "quarts"), "qt"),
+    **dict.fromkeys(("gals", "gallon", "gallons"), "gal"),
+    **dict.fromkeys((*PACKS, "cts", "cnt", "count", "counts"), "ct"),
+}
+"""The usual spellings of a unit, without spaces, points and hyphens."""
+
+DECIMAL: Final = r"(?:\d{1,6}(?:\.\d{1,4})?|\.\d{1,4})"
+_DECIMAL: Final = re.compile(DECIMAL, re.ASCII)
+_FRACTION: Final = re.compile(r"(?:(\d{1,3})(?:\s+|-\s*))?(\d{1,2})\s*/\s*(\d{1,2})", re.ASCII)
+_TIMES: Final = re.compile(r"\s*[xX]\s*")
+
+VULGAR: Final = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+"""The fractions that are one character."""
+FRACTION_SLASH: Final = "\N{FRACTION SLASH}"
+"""What makes a fraction of two numbers, and of ``"½"`` under Unicode's normal form NFKC."""
+_PLAIN: Final = str.maketrans(
+    {one: f" {unicodedata.normalize('NFKC', one)}" for one in VULGAR}
+    | dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+    | {"\N{MULTIPLICATION SIGN}": "x"}
 )
+
+_MOST_ROUNDED: Final = Fraction(15, 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,21 +92,46 @@ class Size:
     Attributes:
         amount: How much, exactly. Unit: the dimension's base unit; above zero.
         dimension: What is measured.
+        step: What one more in the last printed digit would add; 0 for a fraction.
+            Unit: the dimension's base unit. Equal sizes may differ in it.
     """
 
     amount: Fraction
     dimension: Dimension
+    step: Fraction = field(default=Fraction(0), compare=False)
 
     def is_comparable_to(self, other: Size) -> bool:
         """Whether both measure the same: ounces and grams do, ounces and pieces do not."""
         return self.dimension == other.dimension
+
+    def may_be(self, other: Size) -> bool:
+        """Whether this may be the other one, converted to another unit for the label.
+
+        A converted number is rounded to the last digit that is printed, or cut off
+        there, since no label may overstate: a pound is 454 g and 453 g, and 2 l are
+        67.6 fl oz. So a number stands for all that is printed as it; two sizes may be
+        one where these ranges meet. But no number stands for more than 1.5 % of itself
+        on either side: labels have two digits below 100 g and three above (16 CFR
+        500.19), and "1 lb" is no half pound that was rounded up. Therefore 3 % less is
+        less, in whatever unit.
+        """
+        if not self.is_comparable_to(other):
+            return False
+        (low, high), (other_low, other_high) = self._range(), other._range()
+        return self.amount == other.amount or (low < other_high and other_low < high)
+
+    def _range(self) -> tuple[Fraction, Fraction]:
+        most = self.amount * _MOST_ROUNDED
+        return self.amount - min(self.step / 2, most), self.amount + min(self.step, most)
 
 
 def parse_size(size: str, unit: str) -> Size:
     """Read a size as the contract carries it.
 
     Args:
-        size: ``"18"``, ``"1/2"`` or, for a multipack, ``"12 x 12"``.
+        size: ``"18"``, ``"1/2"`` or, for a multipack, ``"12 x 12"``. A fraction is below
+            one and in lowest terms, as labels have to print it (21 CFR 101.7): what
+            ``"12/12"`` means is not known.
         unit: One of :data:`UNITS`, or a usual spelling of one.
 
     Raises:
@@ -101,69 +141,56 @@ def parse_size(size: str, unit: str) -> Size:
     if name not in UNITS:
         message = f"{unit!r} is no unit of size"
         raise ValueError(message)
-    match = _SIZE.fullmatch(size.strip())
-    if match is None:
+    *packs, number = _TIMES.split(plain(size).strip())
+    pack, one = spell_number(packs[0]) if packs else "1", spell_number(number)
+    if pack is None or one is None or len(packs) > 1:
         message = f"{size!r} is no size"
         raise ValueError(message)
     dimension, factor = UNITS[name]
-    amount = factor
-    for number in match.groups():
-        amount *= _fraction(number) if number is not None else 1
+    factor *= _value(pack)
+    amount = factor * _value(one)
     if amount <= 0:
         message = "a size must be above zero"
         raise ValueError(message)
-    return Size(amount=amount, dimension=dimension)
-
-
-def find_size(text: str) -> Printed | None:
-    """Find the size that a receipt line prints: ``"CEREAL 18OZ"`` has ``("18", "oz")``.
-
-    Of several weights or volumes the last counts. Packs beside it make a multipack:
-    ``"SODA 12PK 12 FL OZ"`` has ``("12 x 12", "fl oz")``, and so do pieces beside a
-    volume, because a liquid comes in pieces only by its containers. Pieces beside a
-    weight do not: ``"EGGS 12 CT 24 OZ"`` has ``("24", "oz")``, since a package states
-    what all that it holds weighs (21 CFR 101.7).
-    """
-    found = [(number, unit.lower()) for number, unit in _PRINTED.findall(text)]
-    if not found:
-        return None
-    counts = [(number, unit) for number, unit in found if normalize_unit(unit) == "ct"]
-    measured = [(number, unit) for number, unit in found if normalize_unit(unit) != "ct"]
-    if not measured:
-        return _TIMES.sub(" x ", counts[-1][0]), "ct"
-    size, unit = measured[-1][0], normalize_unit(measured[-1][1])
-    # One spelling, so that a finding is made once.
-    size = _TIMES.sub(" x ", _OVER.sub("/", size))
-    is_liquid = UNITS[unit][0] is Dimension.VOLUME
-    packs = [number for number, name in counts if is_liquid or name in _PACKS]
-    if packs and " x " not in size:
-        pack = _count(packs[-1])
-        if pack is None:
-            return None  # a size without its pack would be another
-        size = f"{pack} x {size}"
-    return size, unit
-
-
-def _count(pack: str) -> str | None:
-    """How many a pack holds; of 2 x 12 all of them, where that is a whole number."""
-    times, _, number = _TIMES.sub(" x ", pack).rpartition(" x ")
-    if not times:
-        return number
-    whole = times.isdecimal() and number.isdecimal()
-    return str(int(times) * int(number)) if whole else None
+    return Size(amount=amount, dimension=dimension, step=factor * _step(one))
 
 
 def normalize_unit(unit: str) -> str:
     """A unit in the spelling of :data:`UNITS` where it is a usual spelling of one."""
-    name = re.sub(r"\.", "", unit.strip().lower())
-    name = re.sub(r"\s+", " ", name)
-    return _ALIASES.get(name.replace(" ", ""), name)
+    name = re.sub(r"\s+", " ", unit.strip().lower().replace(".", ""))
+    return ALIASES.get(re.sub(r"[ -]", "", name), name)
 
 
-def _fraction(number: str) -> Fraction:
-    try:
-        whole, _, part = _OVER.sub("/", number).rpartition(" ")
-        return Fraction(part) + Fraction(whole or 0)
-    except ZeroDivisionError:
-        message = "a size cannot be divided by zero"
-        raise ValueError(message) from None
+def plain(text: str) -> str:
+    """A text in which the signs of sizes are those of ASCII: of ``"1½"`` two numbers are made.
+
+    Only the fraction slash between them stays, because it is sure to make a fraction.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_PLAIN)
+
+
+def spell_number(text: str) -> str | None:
+    """A decimal number or a common fraction in its one spelling; None for all else."""
+    if _DECIMAL.fullmatch(text):
+        return text
+    match = _FRACTION.fullmatch(text.replace(FRACTION_SLASH, "/").strip())
+    if match is None or not is_common_fraction(int(match[2]), int(match[3])):
+        return None
+    part = f"{match[2]}/{match[3]}"
+    return part if match[1] is None else f"{match[1]} {part}"
+
+
+def is_common_fraction(over: int, under: int) -> bool:
+    """Whether a label may print the fraction: below one, and in lowest terms."""
+    return 0 < over < under and math.gcd(over, under) == 1
+
+
+def _value(number: str) -> Fraction:
+    whole, _, part = number.rpartition(" ")
+    return Fraction(part) + Fraction(whole or 0)
+
+
+def _step(number: str) -> Fraction:
+    if "/" in number:
+        return Fraction(0)
+    return Fraction(1, 10 ** len(number.partition(".")[2]))

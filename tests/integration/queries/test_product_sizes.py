@@ -54,6 +54,13 @@ async def test_sizes_come_in_event_time(rows: Rows, session: AsyncSession) -> No
     assert judged.verdict is Verdict.SHRINKFLATION
 
 
+async def test_a_size_without_a_digit_is_among_them(rows: Rows, session: AsyncSession) -> None:
+    """A half that is one character is a number to the server as well."""
+    buy(rows, 1, "MILK GAL", "MILK \u00bd GAL")
+    (found,) = await list_sizes(session, rows.the("normalized_products"))
+    assert (found.size, found.unit) == ("1/2", "gal")
+
+
 async def test_sizes_of_one_store_and_some_days(rows: Rows, session: AsyncSession) -> None:
     """Both bounds are inclusive; another store's and another product's lines are not among them."""
     kroger = rows.add("stores", name="Kroger", slug="kroger")

@@ -9,7 +9,7 @@ from sqlalchemy import select, tuple_
 
 from cartsnitch_common.db.models import Purchase, PurchaseItem
 from cartsnitch_common.errors import InvalidFieldError
-from cartsnitch_common.values.sizes import find_size
+from cartsnitch_common.values.printed_sizes import HAS_NUMBER, find_size
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -82,8 +82,8 @@ def select_size_history(
         .join(Purchase, Purchase.id == PurchaseItem.purchase_id)
         .where(
             PurchaseItem.normalized_product_id == product_id,
-            # Without a digit there is no size: "BANANAS" need not leave the server.
-            PurchaseItem.product_name_raw.op("~")("[0-9]"),
+            # Without a number there is no size: "BANANAS" need not leave the server.
+            PurchaseItem.product_name_raw.op("~")(HAS_NUMBER),
         )
         .order_by(*position)
         .limit(limit)
