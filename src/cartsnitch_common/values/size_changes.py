@@ -20,6 +20,7 @@ class SizeChange(StrEnum):
 
     SMALLER = "smaller"
     SAME = "same"
+    """As much, or as much as the rounding of a conversion lets one know."""
     LARGER = "larger"
     INCOMPARABLE = "incomparable"
 
@@ -84,7 +85,11 @@ class SizeJudgement:
 
 
 def compare_sizes(old: Printed, new: Printed) -> SizeComparison:
-    """Compare two printed sizes, exactly, across units of the same dimension.
+    """Compare two printed sizes across units of the same dimension.
+
+    In one unit exactly. In two, sizes are the same where one may be the other as a
+    label converts it (:meth:`Size.may_be`): 12 oz that are printed as 340 g did not
+    shrink, though 340 g are less. The ratio is exact all the same.
 
     A liquid that is printed in ounces once and in fluid ounces another time cannot
     be compared: an ounce is a weight, and nothing says how much of it fills a
@@ -93,12 +98,12 @@ def compare_sizes(old: Printed, new: Printed) -> SizeComparison:
     before, after = _parsed(old), _parsed(new)
     if before is None or after is None:
         return _incomparable(WhyIncomparable.NO_SIZE)
+    units = {normalize_unit(old[1]), normalize_unit(new[1])}
     if not after.is_comparable_to(before):
-        units = {normalize_unit(old[1]), normalize_unit(new[1])}
         ounces = units == {"oz", "fl oz"}
         return _incomparable(WhyIncomparable.OUNCES if ounces else WhyIncomparable.DIMENSION)
     ratio = after.amount / before.amount
-    if ratio == 1:
+    if ratio == 1 or (len(units) > 1 and after.may_be(before)):
         return SizeComparison(change=SizeChange.SAME, ratio=ratio)
     change = SizeChange.SMALLER if ratio < 1 else SizeChange.LARGER
     return SizeComparison(change=change, ratio=ratio)

@@ -82,7 +82,7 @@ _PLAIN: Final = str.maketrans(
     | {"\N{MULTIPLICATION SIGN}": "x"}
 )
 
-_MOST_ROUNDED: Final = Fraction(15, 1000)
+_LESS: Final = Fraction(97, 100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,20 +109,15 @@ class Size:
 
         A converted number is rounded to the last digit that is printed, or cut off
         there, since no label may overstate: a pound is 454 g and 453 g, and 2 l are
-        67.6 fl oz. So a number stands for all that is printed as it; two sizes may be
-        one where these ranges meet. But no number stands for more than 1.5 % of itself
-        on either side: labels have two digits below 100 g and three above (16 CFR
-        500.19), and "1 lb" is no half pound that was rounded up. Therefore 3 % less is
-        less, in whatever unit.
+        67.6 fl oz. So a number stands for all that is printed as it, and two sizes may
+        be one where these ranges meet. But 3 % less is less, however it is printed:
+        labels have two digits below 100 g and three above (16 CFR 500.19), so that a
+        conversion loses less, and "1 l" is no quart that was rounded up.
         """
-        if not self.is_comparable_to(other):
+        less, more = sorted((self, other), key=lambda size: size.amount)
+        if less.dimension != more.dimension or less.amount <= more.amount * _LESS:
             return False
-        (low, high), (other_low, other_high) = self._range(), other._range()
-        return self.amount == other.amount or (low < other_high and other_low < high)
-
-    def _range(self) -> tuple[Fraction, Fraction]:
-        most = self.amount * _MOST_ROUNDED
-        return self.amount - min(self.step / 2, most), self.amount + min(self.step, most)
+        return less.amount == more.amount or (more.amount - more.step / 2 < less.amount + less.step)
 
 
 def parse_size(size: str, unit: str) -> Size:
