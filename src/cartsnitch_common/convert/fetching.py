@@ -4,10 +4,11 @@
     async for observation in stream_messages(session, select(PriceHistory)):
         ...
 
-Any SELECT of one entity will do, also of an ``aliased`` one, with any WHERE, JOIN, ORDER BY
-or LIMIT. It runs in the session's transaction and sees what that has written. For sync
-sessions there is no twin: the services that read many rows are asynchronous, and a
-script reads rows and uses ``to_message``.
+Any SELECT of one entity will do, also of an ``aliased`` one, with any WHERE, JOIN, GROUP BY,
+ORDER BY, DISTINCT or LIMIT: the messages are those of the ORM's rows. Of a UNION or of SQL
+that is text it is ``select(aliased(PriceHistory, union.subquery()))``. It runs in the
+session's transaction and sees what that has written. For sync sessions there is no twin: the
+services that read many rows are asynchronous, and a script reads rows and uses ``to_message``.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ async def fetch_messages(
     Args:
         session: An asynchronous session, or a connection.
         statement: A SELECT of one mapped entity and nothing else. What it says of loading
-            relationships is not followed.
+            columns and relationships is not followed.
         parameters: The values of its ``bindparam``, by name, as ``execute`` takes them.
         with_items: Whether purchases carry their items, which costs one more query.
 

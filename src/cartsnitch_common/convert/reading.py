@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from asyncpg.pgproto.pgproto import UUID
-from sqlalchemy import ARRAY, Uuid, bindparam, func, inspect, select
+from sqlalchemy import ARRAY, Select, Uuid, bindparam, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch_common.convert.direct import Direct
-from cartsnitch_common.convert.projection import project
+from cartsnitch_common.convert.projection import project, scalars
 from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM, PurchaseMapping
 from cartsnitch_common.convert.registry import mapping_of_row
 from cartsnitch_common.db import models
@@ -27,7 +27,7 @@ from cartsnitch_common.db.driver_errors import database_errors
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from sqlalchemy import Connection, CursorResult, Select
+    from sqlalchemy import Connection, CursorResult
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.orm import Session
 
@@ -67,16 +67,15 @@ class Reading:
         return ready
 
     @classmethod
-    def _made(cls, statement: Select[Any], *, with_items: bool) -> Reading:
-        found = statement.column_descriptions
+    def _made(cls, statement: Any, *, with_items: bool) -> Reading:
+        found = statement.column_descriptions if isinstance(statement, Select) else []
         entity = found[0].get("entity") if len(found) == 1 else None
         if entity is None or found[0]["expr"] is not entity:
-            raise TypeError("the statement must select one entity and nothing else")
+            raise TypeError("the statement must be a select() of one entity and nothing else")
         mapping = mapping_of_row(inspect(entity).mapper.class_)
         if with_items and mapping is not PURCHASE:
             raise TypeError("only purchases have items")
-        columns = project(entity, mapping.pairs)
-        projected: Any = statement.with_only_columns(*columns, maintain_column_froms=True)
+        projected = project(statement, entity, mapping.pairs)
         return cls(
             mapping=mapping,
             statement=projected,
@@ -178,7 +177,7 @@ async def _with_items(
     wanted = bindparam(_IDS, [UUID(one) for one in ids], type_=ARRAY(Uuid))
     items = models.PurchaseItem
     statement = (
-        select(*project(items, PURCHASE_ITEM.pairs))
+        select(*scalars(items, PURCHASE_ITEM.pairs))
         .where(items.purchase_id == func.any(wanted))
         .order_by(items.purchase_id, items.id)
     )
