@@ -22,6 +22,7 @@ from cartsnitch_common.db.queries.prices import (
     select_price_history,
 )
 from cartsnitch_common.db.queries.purchases import select_purchases
+from cartsnitch_common.db.queries.sizes import select_size_history
 from tests.rows import Rows
 
 MILLION = 1_000_000
@@ -57,14 +58,22 @@ FILL = {
         SELECT {ID.format("n")}, 'user-' || n %% 5000, (%(stores)s)[1 + n %% 3],
                lpad(n::text, 7, '0'), DATE '2024-01-01' + n / 1370, 1
         FROM generate_series(0, {MILLION} - 1) AS n""",
+    # One product is on every hundredth line, as milk is.
+    "purchase_items": f"""
+        INSERT INTO purchase_items (id, purchase_id, product_name_raw, quantity, unit_price,
+                                    extended_price, normalized_product_id)
+        SELECT {ID.format("n")}, {ID.format(f"n::bigint * 7919 %% {MILLION}")}, 'X 1OZ', 1, 1, 1,
+               {ID.format(f"CASE WHEN n %% 100 = 0 THEN 0 ELSE n::bigint * 7919 %% {PRODUCTS} END")}
+        FROM generate_series(0, {MILLION} - 1) AS n""",
 }
 STORE, *OTHERS = (uuid.UUID(int=number) for number in (1, 2, 3))
 PRODUCT = uuid.UUID("00000000-0000-7000-8000-000000000007")
+MILK = uuid.UUID("00000000-0000-7000-8000-000000000000")
 
 
 @pytest.fixture(scope="module")
 def million(shared_database: str) -> Iterator[psycopg.Connection[Any]]:
-    """Three tables of a million rows each, written by the server."""
+    """Four tables of a million rows each, written by the server."""
     with psycopg.connect(shared_database, autocommit=True, prepare_threshold=None) as connection:
         rows = Rows(connection)
         values = {
@@ -161,6 +170,18 @@ QUERIES: dict[str, tuple[Select[Any], str]] = {
         select_purchases("user-7", after=(WEEK, PRODUCT)),
         "ix_purchases_user_id_purchase_date_id",
     ),
+    "a page of the sizes of a product": (
+        select_size_history(PRODUCT, after=(WEEK, PRODUCT), limit=100),
+        "ix_purchase_items_normalized_product_id",
+    ),
+    "a page of the sizes of a product on many receipts": (
+        select_size_history(MILK, after=(WEEK, PRODUCT), limit=100),
+        "ix_purchase_items_normalized_product_id",
+    ),
+    "the sizes of a week at a store": (
+        select_size_history(MILK, store_id=STORE, since=WEEK, until=TODAY),
+        "ix_purchase_items_normalized_product_id",
+    ),
 }
 
 
@@ -173,7 +194,9 @@ def test_no_query_reads_a_whole_table(
     query, index = QUERIES[name]
     found = plan(million, query, mode)
     assert index in found, found
-    assert not re.search(r"Seq Scan on (price_history|coupons|purchases)", found), found
+    assert not re.search(r"Seq Scan on (price_history|coupons|purchases|purchase_items)", found), (
+        found
+    )
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

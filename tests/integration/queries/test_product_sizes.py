@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cartsnitch_common.db.queries.sizes import list_sizes, select_size_history
 from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.values.size_changes import Verdict, judge_size_change
-from tests.integration.queries.products import number, plan_of
+from tests.integration.queries.products import number, plan_of, statements
 from tests.rows import Rows
 
 
@@ -93,6 +93,23 @@ async def test_pages_of_sizes_hold_each_line_once(
     assert seen == [(day, size) for day in (1, 2, 3) for size in ("1", "5", "9")]
     with pytest.raises(InvalidFieldError, match="limit"):
         await list_sizes(session, product, limit=0)
+
+
+async def test_lines_without_a_size_cost_no_statement_each(
+    rows: Rows, session: AsyncSession
+) -> None:
+    """A page of one size behind a thousand lines that print none takes two statements."""
+    buy(rows, 1, "CEREAL NO 1")
+    rows.connection.execute(
+        "INSERT INTO purchase_items (purchase_id, product_name_raw, quantity, unit_price,"
+        " extended_price, normalized_product_id) SELECT purchase_id, 'CEREAL NO ' || n, 1, 1, 1,"
+        " normalized_product_id FROM purchase_items, generate_series(2, 1000) n"
+    )
+    buy(rows, 2, "CEREAL 18OZ", "CEREAL 15OZ")
+    with statements(session) as sent:
+        (found,) = await list_sizes(session, rows.the("normalized_products"), limit=1)
+    assert found.size == "18"
+    assert len(sent) == 2
 
 
 async def test_sizes_of_a_product_are_found_by_an_index(rows: Rows, session: AsyncSession) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select, true, tuple_
 
 from cartsnitch_common.db.models import Purchase, PurchaseItem
 from cartsnitch_common.errors import InvalidFieldError
@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     import datetime as dt
     import decimal
     import uuid
+    from collections.abc import Iterator
 
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
     type Position = tuple[dt.date, uuid.UUID]
 
 PAGE: Final = 50
 """The sizes of a page where the caller names no number."""
+
+# Many lines print no size, and each read finds the product's lines anew: few large ones.
+_FIRST_LINES: Final = 100
+_MOST_LINES: Final = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,10 @@ def select_size_history(
     Order: ascending by day; of one day, by the line's id. A receipt that is read late
     adds to days gone by.
 
+    The days are on the receipts, so that each page reads the lines of the product and
+    their receipts, all by index: what it costs grows with the product's lines, not with
+    the tables.
+
     Args:
         product_id: The product.
         store_id: The store; None for every store.
@@ -76,10 +85,18 @@ def select_size_history(
         after: The day and the line's id behind which to begin; None for the first.
         limit: The most lines; None for all.
     """
-    position = (Purchase.purchase_date, PurchaseItem.id)
+    # LATERAL, and with a limit: of a product on many lines, or for few days, the planner
+    # would read all purchases instead of the product's.
+    purchase = (
+        select(Purchase.store_id, Purchase.purchase_date)
+        .where(Purchase.id == PurchaseItem.purchase_id, *_on(store_id, since, until))
+        .limit(1)
+        .lateral("purchase")
+    )
+    position = (purchase.c.purchase_date, PurchaseItem.id)
     query = (
-        select(PurchaseItem, Purchase.store_id, Purchase.purchase_date)
-        .join(Purchase, Purchase.id == PurchaseItem.purchase_id)
+        select(PurchaseItem, purchase.c.store_id, purchase.c.purchase_date)
+        .join(purchase, true())
         .where(
             PurchaseItem.normalized_product_id == product_id,
             # Without a number there is no size: "BANANAS" need not leave the server.
@@ -88,15 +105,20 @@ def select_size_history(
         .order_by(*position)
         .limit(limit)
     )
-    if store_id is not None:
-        query = query.where(Purchase.store_id == store_id)
-    if since is not None:
-        query = query.where(Purchase.purchase_date >= since)
-    if until is not None:
-        query = query.where(Purchase.purchase_date <= until)
     if after is not None:
         query = query.where(tuple_(*position) > tuple_(*after))
     return query
+
+
+def _on(
+    store_id: uuid.UUID | None, since: dt.date | None, until: dt.date | None
+) -> Iterator[ColumnElement[bool]]:
+    if store_id is not None:
+        yield Purchase.store_id == store_id
+    if since is not None:
+        yield Purchase.purchase_date >= since
+    if until is not None:
+        yield Purchase.purchase_date <= until
 
 
 async def list_sizes(
@@ -120,16 +142,18 @@ async def list_sizes(
     if limit < 1:
         raise InvalidFieldError("limit", "must be at least 1")
     found: list[SeenSize] = []
+    lines = max(2 * limit, _FIRST_LINES)
     while True:
         query = select_size_history(
-            product_id, store_id=store_id, since=since, until=until, after=after, limit=limit
+            product_id, store_id=store_id, since=since, until=until, after=after, limit=lines
         )
         rows = (await session.execute(query)).all()
         found += [size for row in rows if (size := _seen(*row)) is not None]
-        if len(found) >= limit or len(rows) < limit:
+        if len(found) >= limit or len(rows) < lines:
             return found[:limit]
         item, _, day = rows[-1]
         after = day, item.id
+        lines = max(lines, _MOST_LINES)
 
 
 def _seen(item: PurchaseItem, store_id: uuid.UUID, day: dt.date) -> SeenSize | None:
