@@ -36,10 +36,11 @@ _UNITS: Final = "|".join(sorted({*UNITS, *ALIASES} - {"fl oz"}, key=len, reverse
 _NUMBER: Final = r"(?:\d+(?:\.\d+)?|\.\d+)"
 # All that may stand between two numbers of one size, also where it makes it unreadable.
 _JOINT: Final = rf"(?:\s*[x/{FRACTION_SLASH}+&=-]\s*|,|\s+to\s+|\s+(?=\d+\s*[/{FRACTION_SLASH}]))"
-# Neither in a word ("B12 OZ", in whatever script) nor in the midst of a number.
+# Neither in a word ("B12 OZ", in whatever script) nor in the midst of a number; and whether
+# the price of one unit follows, as in "1.02 LB @ 1.99".
 _PRINTED: Final = re.compile(
     rf"(?<!(?u:\w))(?<![.$])(?<!\d,)(\$?{_NUMBER}(?:{_JOINT}{_NUMBER}){{0,4}})(?:\s*|-)"
-    rf"(fl(?:uid)?\.?[\s-]*(?:oz|ounces?)|{_UNITS})(?!(?u:\w))",
+    rf"(fl(?:uid)?\.?[\s-]*(?:oz|ounces?)|{_UNITS})(?!(?u:\w))(\s*@)?",
     re.IGNORECASE | re.ASCII,
 )
 # "2X 100 OZ" is a concentrate as well as a pack.
@@ -64,11 +65,13 @@ def find_size(text: str) -> Printed | None:
     OZ"`` has ``("24", "oz")``, since a package states what all that it holds weighs (21
     CFR 101.7). Of two counts alone none counts: ``"35CT 2PK"`` may be 35 or 70 pieces.
     """
-    found = [
-        (number, unit.lower())
-        for number, unit in _PRINTED.findall(plain(text))
-        if number.strip("0.") and number[0] != "$"  # "0 G SUGAR", "$2.99 LB"
-    ]
+    found: list[tuple[str, str]] = []
+    for number, name, at in _PRINTED.findall(plain(text)):
+        unit = name.lower()
+        if at and normalize_unit(unit) in _BY_WEIGHT:
+            return None  # sold loose: what was weighed is no size
+        if number.strip("0.") and number[0] != "$":  # "0 G SUGAR", "$2.99 LB"
+            found.append((number, unit))
     counts = [(number, name) for number, name in found if normalize_unit(name) == "ct"]
     if len(counts) == len(found):
         number = _spell(counts[0][0], "ct") if len(counts) == 1 else None

@@ -54,6 +54,7 @@ LINES = st.lists(st.tuples(PIECES, BETWEEN), max_size=9).map(
         ("CANDY 12OZ 0 G TRANS FAT", ("12", "oz")),
         ("HAM $2.99 LB 12OZ", ("12", "oz")),
         ("RAW SHRIMP 31/40 CT 2LB", ("2", "lb")),
+        ("SODA 12PK @ 5.99 12 FL OZ", ("12 x 12", "fl oz")),
     ],
 )
 def test_the_size_on_a_receipt_line_is_found(line: str, found: tuple[str, str] | None) -> None:
@@ -105,6 +106,8 @@ def test_a_slash_makes_a_pack_or_a_fraction(line: str, found: tuple[str, str]) -
         *("TOM SCE 3/8 OZ", "SODA 3/16OZ", "ROLL 11/2 OZ", "ROLL 11\u20442 OZ"),
         # a price
         *("APPLES 2/5 LB", "APPLES 2/3.00 LB", "APPLES $2-3 LB", "BEEF $2.99 LB"),
+        # how much was weighed at the till
+        *("BANANAS 2.31 LB @ 0.59/LB", "GRAPES 1.02LB @1.99"),
         # a concentrate or a pack, and bottles of half a litre
         *("SOFTENER 2X 100 OZ", "WATER 24 1/2 L"),
         # two sizes, of which none says that it is the package's
