@@ -112,6 +112,21 @@ def test_a_lock_that_never_comes_free_ends_the_run(
     assert migrate.current(empty) == "0001_stores"
 
 
+@pytest.mark.parametrize("state", ["40P01", "40001", "55P03"])
+def test_what_met_others_is_tried_again(history: History, at_head: Settings, state: str) -> None:
+    """A deadlock, a row that another wrote, a lock: the run goes on from where it stopped."""
+    with psycopg.connect(at_head.require_database_url(), autocommit=True) as connection:
+        connection.execute("CREATE SEQUENCE tries")
+        made = history.add(
+            "unlucky",
+            "op.execute(\"DO $$ BEGIN IF nextval('tries') < 3 THEN"
+            f" RAISE 'unlucky' USING ERRCODE = '{state}'; END IF; END $$\")",
+        )
+        result = migrate.upgrade(at_head)
+        assert (result.after, len(result.applied)) == (made, 1)
+        assert connection.execute("SELECT last_value FROM tries").fetchone() == (3,)
+
+
 def test_a_table_of_that_name_is_not_touched(empty: Settings, empty_database: str) -> None:
     """A migration that meets another program's table fails in one line and is rolled back."""
     with psycopg.connect(empty_database, autocommit=True) as connection:

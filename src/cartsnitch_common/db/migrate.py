@@ -64,7 +64,8 @@ __all__ = [
 
 _ATTEMPTS: Final = 60
 _LONGEST_PAUSE: Final = 1.0  # seconds
-_TRANSIENT: Final = frozenset({"40P01", LOCKED})  # the other is a deadlock
+# A deadlock; and a batch that met a writer where a pooler kept the level of isolation off it.
+_TRANSIENT: Final = frozenset({"40P01", "40001", LOCKED})
 
 # Alembic keeps the environment that runs in globals of its modules.
 _one_environment: Final = threading.Lock()
