@@ -16,6 +16,7 @@ from cartsnitch.event.v1 import (
 )
 from cartsnitch_common.contract.scalars import to_decimal
 from cartsnitch_common.errors import InvalidFieldError
+from cartsnitch_common.values.four_places import ten_thousandths
 from cartsnitch_common.values.printed_sizes import find_size
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ _BY_NAME: Final = MatchMethod.MATCH_METHOD_NAME, _CERTAIN
 _BY_PLU: Final = MatchMethod.MATCH_METHOD_PLU, _CERTAIN
 _BY_GTIN: Final = MatchMethod.MATCH_METHOD_GTIN, _CERTAIN
 _METHODS: Final = frozenset(MatchMethod.values()) - {MatchMethod.MATCH_METHOD_UNSPECIFIED}
-_PLACES: Final = 4
 
 
 def events_of(
@@ -120,13 +120,10 @@ def _told(purchase: Purchase, index: int, match: Match) -> How:
     if match.method not in _METHODS:
         raise InvalidFieldError(f"{path}.method", "must be a method")
     try:
-        confidence = to_decimal(match.confidence)
-    except (TypeError, ValueError) as error:
+        confidence = ten_thousandths(match.confidence)
+    except ValueError as error:
         raise InvalidFieldError(f"{path}.confidence", str(error)) from None
-    if not 0 <= match.confidence <= 1 or len(confidence.value.partition(".")[2]) > _PLACES:
-        reason = f"must be from 0 to 1, with at most {_PLACES} decimal places"
-        raise InvalidFieldError(f"{path}.confidence", reason)
-    return match.method, confidence
+    return match.method, to_decimal(decimal.Decimal(f"{confidence}E-4"))
 
 
 def _by_print(item: PurchaseItem) -> How:

@@ -10,6 +10,7 @@ from asyncpg.pgproto.pgproto import UUID
 
 from cartsnitch.pricing.v1 import PriceObservation, PriceSource
 from cartsnitch_common.contract.scalars import to_money
+from cartsnitch_common.values.four_places import SUMS, rounded
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     type Row = Mapping[str, Any]
 
-_STEP: Final = decimal.Decimal("0.0001")
+_NOTHING: Final = decimal.Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ class PriceDelta:
     @property
     def change(self) -> decimal.Decimal | None:
         """By how much the price rose; negative where it fell, None without one before."""
-        return None if self.previous_price is None else self.price - self.previous_price
+        before = self.previous_price
+        return None if before is None else SUMS.subtract(self.price, before)
 
 
 def shows_price(item: Row) -> bool:
@@ -113,5 +115,5 @@ def _discounted(item: Row, discount: decimal.Decimal | None) -> decimal.Decimal 
     """The price of a piece without its part of a discount."""
     if discount is None or discount < 0:  # a discount that would raise the price is none
         return None
-    price: decimal.Decimal = item["unit_price"] - discount / item["quantity"]
-    return max(price, decimal.Decimal(0)).quantize(_STEP)
+    price = SUMS.subtract(item["unit_price"], SUMS.divide(discount, item["quantity"]))
+    return rounded(max(price, _NOTHING))

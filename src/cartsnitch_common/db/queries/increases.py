@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import decimal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import any_, func, literal_column, select, true, tuple_
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import PriceHistory, Store
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
+from cartsnitch_common.values.four_places import SUMS, rounded
 
 if TYPE_CHECKING:
     import datetime as dt
+    import decimal
     import uuid
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from cartsnitch_common.db.queries.pages import Position
-
-_RATIO: Final = decimal.Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +50,8 @@ class PriceIncrease:
         """The rise as a share of the price before, rounded half to even; None if that was 0."""
         if not self.previous_price:
             return None
-        rise = (self.current_price - self.previous_price) / self.previous_price
-        return rise.quantize(_RATIO, decimal.ROUND_HALF_EVEN)
+        rise = SUMS.subtract(self.current_price, self.previous_price)
+        return rounded(SUMS.divide(rise, self.previous_price))
 
     @property
     def position(self) -> Position:

@@ -39,6 +39,7 @@ from cartsnitch_common.db.models import NormalizedProduct
 from cartsnitch_common.db.queries.anew import anew
 from cartsnitch_common.db.queries.pages import checked_limit
 from cartsnitch_common.errors import InvalidFieldError
+from cartsnitch_common.values.four_places import ten_thousandths
 
 if TYPE_CHECKING:
     import uuid
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Select, TableValuedAlias
     from sqlalchemy.ext.asyncio import AsyncSession
 
-_STEP: Final = decimal.Decimal("0.0001")
 _LONGEST: Final = MAX_LENGTH["NormalizedProduct.canonical_name"]
 
 
@@ -163,7 +163,9 @@ def _parameters(text: str, *, min_score: decimal.Decimal, limit: int) -> dict[st
         raise InvalidFieldError("text", "holds a NUL character")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidFieldError("text", "holds half of a character")
-    if not min_score.is_finite() or not 0 <= min_score <= 1 or min_score % _STEP:
-        raise InvalidFieldError("min_score", "must be from 0 to 1, with at most 4 decimal places")
+    try:
+        lowest = ten_thousandths(min_score)
+    except ValueError as error:
+        raise InvalidFieldError("min_score", str(error)) from None
     # A score of 0 would be every product; what shares a word has more.
-    return {"text": text, "lowest": max(int(min_score / _STEP), 1), "limit": checked_limit(limit)}
+    return {"text": text, "lowest": max(lowest, 1), "limit": checked_limit(limit)}
