@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -13,7 +13,12 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from cartsnitch.purchase.v1 import Purchase
+from cartsnitch_common.config import Settings
+from cartsnitch_common.contract.scalars import to_date, to_decimal, to_money
+from cartsnitch_common.db.engine import async_engine, async_sessions
 from cartsnitch_common.db.queries.coupons import select_active_coupons
 from cartsnitch_common.db.queries.increases import select_price_increases
 from cartsnitch_common.db.queries.prices import (
@@ -21,91 +26,36 @@ from cartsnitch_common.db.queries.prices import (
     select_latest_prices,
     select_price_history,
 )
-from cartsnitch_common.db.queries.purchases import select_purchases
+from cartsnitch_common.db.queries.purchases import purchases_of, select_purchases
 from cartsnitch_common.db.queries.sizes import select_size_history
-from tests.rows import Rows
+from cartsnitch_common.recording import record_purchase
+from tests.integration.queries.a_million import MILK, PRODUCT, STORE, Plans, fill, reads_in_whole
 
-MILLION = 1_000_000
-PRODUCTS = 20_000
+MODES = ("force_custom_plan", "force_generic_plan")
 TODAY = dt.date(2025, 12, 31)
 WEEK = dt.date(2025, 12, 25)
-# Ids that ascend, as those of the platform do.
-ID = "('00000000-0000-7000-8000-' || lpad(to_hex({}), 12, '0'))::uuid"
-FILL = {
-    "normalized_products": f"""
-        INSERT INTO normalized_products (id, canonical_name)
-        SELECT {ID.format("n")}, 'p' || n FROM generate_series(0, {PRODUCTS} - 1) AS n""",
-    # In the order in which receipts come: every tenth is a late one.
-    "price_history": f"""
-        INSERT INTO price_history
-          (id, normalized_product_id, store_id, observed_date, regular_price, source)
-        SELECT {ID.format("n")}, {ID.format(f"n::bigint * 7919 %% {PRODUCTS}")},
-               (%(stores)s)[1 + n %% 3],
-               DATE '2024-01-01' + (CASE WHEN n %% 10 = 0 THEN n::bigint * 31 %% 731
-                                         ELSE n * 731::bigint / {MILLION} END)::int,
-               n %% 97, 'catalog'
-        FROM generate_series(0, {MILLION} - 1) AS n""",
-    "coupons": f"""
-        INSERT INTO coupons
-          (id, store_id, normalized_product_id, title, discount_type, valid_from, valid_to)
-        SELECT {ID.format("n")}, (%(stores)s)[1 + n %% 3],
-               CASE WHEN n %% 4 > 0 THEN {ID.format(f"n %% {PRODUCTS}")} END, 'Save', 'fixed',
-               CASE WHEN n %% 50 > 0 THEN DATE '2024-01-01' + n / 1370 END,
-               CASE WHEN n %% 999 > 0 THEN DATE '2024-01-08' + n / 1370 END
-        FROM generate_series(0, {MILLION} - 1) AS n""",
-    "purchases": f"""
-        INSERT INTO purchases (id, user_id, store_id, receipt_id, purchase_date, total)
-        SELECT {ID.format("n")}, 'user-' || n %% 5000, (%(stores)s)[1 + n %% 3],
-               lpad(n::text, 7, '0'), DATE '2024-01-01' + n / 1370, 1
-        FROM generate_series(0, {MILLION} - 1) AS n""",
-    # One product is on every hundredth line, as milk is.
-    "purchase_items": f"""
-        INSERT INTO purchase_items (id, purchase_id, product_name_raw, quantity, unit_price,
-                                    extended_price, normalized_product_id)
-        SELECT {ID.format("n")}, {ID.format(f"n::bigint * 7919 %% {MILLION}")}, 'X 1OZ', 1, 1, 1,
-               {ID.format(f"CASE WHEN n %% 100 = 0 THEN 0 ELSE n::bigint * 7919 %% {PRODUCTS} END")}
-        FROM generate_series(0, {MILLION} - 1) AS n""",
-}
-STORE, *OTHERS = (uuid.UUID(int=number) for number in (1, 2, 3))
-PRODUCT = uuid.UUID("00000000-0000-7000-8000-000000000007")
-MILK = uuid.UUID("00000000-0000-7000-8000-000000000000")
 
 
 @pytest.fixture(scope="module")
 def million(shared_database: str) -> Iterator[psycopg.Connection[Any]]:
-    """Four tables of a million rows each, written by the server."""
+    """A connection to a database of such tables."""
     with psycopg.connect(shared_database, autocommit=True, prepare_threshold=None) as connection:
-        rows = Rows(connection)
-        values = {
-            "stores": [
-                rows.add("stores", id=id_, slug=slug)
-                for id_, slug in zip((STORE, *OTHERS), ("meijer", "kroger", "target"), strict=True)
-            ],
-        }
-        # Foreign keys and triggers rest: they are not what is tried here.
-        connection.execute("SET session_replication_role = replica")
-        for table, statement in FILL.items():
-            with connection.transaction():
-                filled_without_indexes(connection, table, statement, values)
-        connection.execute("SET session_replication_role = DEFAULT")
+        fill(connection)
         yield connection
 
 
-def filled_without_indexes(
-    connection: psycopg.Connection[Any], table: str, statement: str, values: dict[str, Any]
-) -> None:
-    """Fill a table, and build its indexes at the end, which is quicker."""
-    indexes = connection.execute(
-        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = %s"
-        " AND indexname LIKE 'ix_%%'",
-        (table,),
-    ).fetchall()
-    for name, _ in indexes:
-        connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
-    connection.execute(statement, values)
-    for _, definition in indexes:
-        connection.execute(definition)
-    connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+@pytest.fixture(params=MODES)
+async def watched(
+    million: psycopg.Connection[Any], shared_database: str, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[AsyncSession, Plans]]:
+    """A session whose plans are told; nothing of it is kept."""
+    del million
+    engine = async_engine(Settings.load(database_url=shared_database))
+    async with async_sessions(engine)() as session:
+        plans = Plans(session)
+        await plans.watch(request.param)
+        yield session, plans
+    await engine.dispose()
 
 
 def plan(connection: psycopg.Connection[Any], query: Select[Any], mode: str) -> str:
@@ -185,7 +135,7 @@ QUERIES: dict[str, tuple[Select[Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", QUERIES)
 def test_no_query_reads_a_whole_table(
     million: psycopg.Connection[Any], name: str, mode: str
@@ -194,18 +144,101 @@ def test_no_query_reads_a_whole_table(
     query, index = QUERIES[name]
     found = plan(million, query, mode)
     assert index in found, found
-    assert not re.search(r"Seq Scan on (price_history|coupons|purchases|purchase_items)", found), (
-        found
-    )
+    assert not reads_in_whole(found), found
 
 
-@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("mode", MODES)
 def test_a_stores_prices_are_read_from_the_kept_table(
     million: psycopg.Connection[Any], mode: str
 ) -> None:
     """Its key gives the store's rows in their order; the history is not touched."""
-    million.execute("SET enable_seqscan = off")  # the table is small here
     found = plan(million, select_current_prices(STORE, after=PRODUCT, limit=50), mode)
-    million.execute("RESET enable_seqscan")
-    assert "pk_current_prices" in found
+    assert "Index Scan using pk_current_prices" in found
+    assert "Sort" not in found
     assert "price_history" not in found
+
+
+# -- what runs as several statements: as the server tells it when they have run ------
+
+
+def used(told: str) -> set[str]:
+    """The indexes that were read."""
+    return set(re.findall(r"Index (?:Only )?Scan (?:Backward )?(?:using|on) (\w+)", told))
+
+
+async def test_the_items_of_a_page_of_purchases_are_read_by_an_index(
+    watched: tuple[AsyncSession, Plans],
+) -> None:
+    """One statement for all purchases of the page."""
+    session, plans = watched
+    page = await purchases_of(session, "user-7", until=WEEK)
+    assert [len(purchase.items) for purchase in page] == [0] * 50
+    assert used(await plans.told()) == {
+        "ix_purchases_user_id_purchase_date_id",
+        "ix_purchase_items_purchase_id",
+    }
+    older = await purchases_of(session, "user-7", until=dt.date(2024, 12, 1))
+    assert [len(purchase.items) for purchase in older] == [2] * 50
+    told = await plans.told()
+    assert "ix_purchase_items_purchase_id" in used(told)
+    assert not reads_in_whole(told), told
+
+
+@pytest.fixture
+def receipt() -> Purchase:
+    """A receipt of three lines, each of a product with a history at the store."""
+    made = Purchase(
+        user_id="user-7",
+        store_id=str(STORE),
+        store_location_id=str(uuid.UUID("00000000-0000-7000-8000-000000000003")),
+        receipt_id="new",
+        purchase_date=to_date(TODAY),
+        total=to_money(3),
+    )
+    made.ingest_time.GetCurrentTime()
+    for number in (7, 8, 9):
+        made.items.add(
+            product_name_raw="MILK",
+            quantity=to_decimal(1),
+            unit_price=to_money(1),
+            extended_price=to_money(1),
+            normalized_product_id=f"00000000-0000-7000-8000-{number:012x}",
+        )
+    return made
+
+
+async def test_to_record_a_purchase_reads_indexes_only(
+    watched: tuple[AsyncSession, Plans], receipt: Purchase
+) -> None:
+    """Parents, the price before, what the keys ask for and the prices that are kept."""
+    session, plans = watched
+    recorded = await record_purchase(session, receipt)
+    assert recorded.is_new
+    assert all(delta.previous_price is not None for delta in recorded.deltas)
+    told = await plans.told()
+    assert not reads_in_whole(told), told
+    assert used(told) >= {
+        "pk_store_locations",
+        "pk_normalized_products",
+        "ix_price_history_series",
+        "pk_users",
+        "pk_purchases",
+        "pk_purchase_items",
+    }
+    assert "INSERT INTO public.current_prices" in told
+
+
+async def test_to_find_a_purchase_recorded_reads_indexes_only(
+    watched: tuple[AsyncSession, Plans], receipt: Purchase
+) -> None:
+    """The number of the receipt and its items, however many others there are."""
+    session, plans = watched
+    await record_purchase(session, receipt)
+    await plans.told()
+    assert not (await record_purchase(session, receipt)).is_new
+    told = await plans.told()
+    assert not reads_in_whole(told), told
+    assert used(told) >= {
+        "uq_purchases_store_id_receipt_id",
+        "ix_purchase_items_purchase_id",
+    }
