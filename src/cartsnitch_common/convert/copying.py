@@ -30,7 +30,9 @@ _BATCH_WITH_CHILDREN: Final = 1000
 """The messages of one COPY where each brings rows of another table."""
 
 _SLICE: Final = 500
-"""The messages that are encoded at once; the server works on those before them meanwhile."""
+"""The messages that are encoded at once; the server works on those before them meanwhile.
+
+So many are checked before the first SQL: there is nothing that the server could do meanwhile."""
 
 
 async def copy_messages(
@@ -40,7 +42,8 @@ async def copy_messages(
 
     Each is checked against the rules of the contract. Purchases bring their items. All are
     written or none: a savepoint stands around them, so that after an error the transaction
-    is as it was before, and goes on.
+    is as it was before, and goes on. The first 500 are checked before any SQL runs; a later
+    one that is wrong ends the COPY, and the savepoint undoes it.
 
     Args:
         session: An asynchronous session, or a connection, with a transaction.
@@ -61,12 +64,14 @@ async def copy_messages(
     first = await anext(batches, None)
     if first is None:
         return 0
-    kind = type(first[0])
-    mapping = mapping_of_message(kind)
+    mapping = mapping_of_message(type(first[0]))
+    streams = _streams(mapping, first, 0)
+    written = len(first)
     async with session.begin_nested():
-        written = await _copy(session, mapping, first, 0)
+        await _copy(session, streams)
         async for batch in batches:
-            written += await _copy(session, mapping, batch, written)
+            await _copy(session, _streams(mapping, batch, written))
+            written += len(batch)
     return written
 
 
@@ -102,23 +107,29 @@ def _limit(message: Message) -> int:
     return _BATCH if children is None else _BATCH_WITH_CHILDREN
 
 
-async def _copy(
-    session: AsyncSession | AsyncConnection,
-    mapping: Mapping[Any, Any],
-    batch: list[Message],
-    before: int,
-) -> int:
-    """Write a batch and its children; ``before`` messages were written before."""
-    connection = session
-    if isinstance(session, AsyncSession):
-        connection = await session.connection(bind_arguments={"mapper": inspect(mapping.row)})
-    await _copy_table(connection, mapping, _Stream(mapping, mapping.copy_row, batch, before))
+def _streams(
+    mapping: Mapping[Any, Any], batch: list[Message], before: int
+) -> list[tuple[Mapping[Any, Any], _Stream]]:
+    """What a batch is for its table and for its children's; their first slices are encoded.
+
+    ``before`` messages were written before.
+    """
+    found = [(mapping, _Stream(mapping, mapping.copy_row, batch, before))]
     if mapping.children is not None:
-        children = _Stream(
-            mapping, lambda message: b"".join(mapping.copy_children(message)), batch, before
-        )
-        await _copy_table(connection, mapping.children, children)
-    return len(batch)
+        rows = mapping.copy_children
+        children = _Stream(mapping, lambda message: b"".join(rows(message)), batch, before)
+        found.append((mapping.children, children))
+    return found
+
+
+async def _copy(
+    session: AsyncSession | AsyncConnection, streams: list[tuple[Mapping[Any, Any], _Stream]]
+) -> None:
+    connection = session
+    for mapping, stream in streams:
+        if isinstance(session, AsyncSession):
+            connection = await session.connection(bind_arguments={"mapper": inspect(mapping.row)})
+        await _copy_table(connection, mapping, stream)
 
 
 async def _copy_table(connection: Any, mapping: Mapping[Any, Any], stream: _Stream) -> None:
@@ -161,27 +172,37 @@ class _Stream:
         batch: Sequence[Message],
         before: int,
     ) -> None:
+        """Encode the first slice, and raise what is wrong with it."""
         self.error: Exception | None = None
         self._kind = mapping.message
         self._encode = encode
         self._batch = batch
         self._before = before
+        self._first = self._encoded(0)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The stream in chunks of some hundred rows."""
-        yield SIGNATURE
-        for start in range(0, len(self._batch), _SLICE):
-            encoded: list[bytes] = []
+        yield SIGNATURE + self._first
+        for start in range(_SLICE, len(self._batch), _SLICE):
             try:
-                for message in self._batch[start : start + _SLICE]:
-                    if message.__class__ is not self._kind:
-                        raise TypeError(f"is no {self._kind.__name__}")  # noqa: TRY301 - below it gets its place
-                    encoded.append(self._encode(message))
+                encoded = self._encoded(start)
             except (InvalidFieldError, TypeError) as error:
-                self.error = _placed(error, self._before + start + len(encoded))
+                self.error = error
                 break
-            yield b"".join(encoded)
+            yield encoded
         yield TRAILER
+
+    def _encoded(self, start: int) -> bytes:
+        """A slice in bytes; an error names the message by its place."""
+        encoded: list[bytes] = []
+        try:
+            for message in self._batch[start : start + _SLICE]:
+                if message.__class__ is not self._kind:
+                    raise TypeError(f"is no {self._kind.__name__}")  # noqa: TRY301 - below it gets its place
+                encoded.append(self._encode(message))
+        except (InvalidFieldError, TypeError) as error:
+            raise _placed(error, self._before + start + len(encoded)) from None
+        return b"".join(encoded)
 
 
 def _placed(error: InvalidFieldError | TypeError, index: int) -> Exception:
