@@ -13,9 +13,10 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import Service
 from cartsnitch_common.db.drift import as_json, compare, differences, expected_schema
 from cartsnitch_common.db.engine import sync_engine
-from cartsnitch_common.db.grants import actual_grants
 from cartsnitch_common.db.revisions import read_status
-from cartsnitch_common.db.roles import role_of, script
+from cartsnitch_common.db.rights import read_rights
+from cartsnitch_common.db.role_statements import script
+from cartsnitch_common.db.roles import role_of
 from cartsnitch_common.testing.plugin import _own_database
 
 
@@ -207,7 +208,7 @@ def test_what_the_migrations_make_has_no_drift(connection: Connection) -> None:
     assert differences(connection) == ()
     give_rights(connection)
     assert differences(connection) == ()
-    assert actual_grants(connection)
+    assert read_rights(connection).are_in_use
     connection.exec_driver_sql(f"SET LOCAL ROLE {API}")
     assert differences(connection) == ()
     assert read_status(connection).is_at_head

@@ -89,6 +89,13 @@ def with_user(url: str, name: str) -> str:
     return parts._replace(netloc=f"{name}:{PASSWORD}@{parts.hostname}:{parts.port}").geturl()
 
 
+def execute(settings: Settings, statements: str) -> list[Any]:
+    """Run statements as superuser, each by itself, and return the rows of the only one."""
+    with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
+        cursor = connection.execute(statements)
+        return cursor.fetchall() if cursor.description else []
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The server; every statement is logged with its parameters."""
@@ -98,6 +105,21 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(server.url, server._log)
     finally:
         server.close()
+
+
+@pytest.fixture(scope="module")
+def template(cluster: Cluster) -> str:
+    """A database at head that nobody has given rights on, to be copied."""
+    url = cluster.database()
+    migrate.upgrade(Settings.load(database_url=url))
+    return url
+
+
+@pytest.fixture
+def at_head(cluster: Cluster, template: str) -> Settings:
+    """A database at head, on a server that knows no role of the package."""
+    cluster.forget_roles()
+    return Settings.load(database_url=cluster.database(template=template))
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,9 @@ BESIDES = {
 }
 """Who has a right besides the owner, or without one."""
 
+PARTITIONS = {"event_log_first", "event_log_default"}
+"""Of event_log; who works on the log reaches them by it, and nobody but the owner else."""
+
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 OWNERS_PRIVILEGES = PRIVILEGES[:4]
 BY_COLUMN = PRIVILEGES[:3]
@@ -74,7 +77,7 @@ def columns_of(url: str) -> dict[str, dict[str, tuple[str, int | None]]]:
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
         LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-            AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
+            AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY c.relname, a.attnum
     """
     found: dict[str, dict[str, tuple[str, int | None]]] = {}
@@ -137,11 +140,30 @@ def test_each_right_is_there_or_refused_with_42501(
 
 
 def test_the_matrix_has_every_table(granted: str) -> None:
-    """No table is without an owner above."""
-    assert columns_of(granted).keys() == OWNERS.keys() | {
+    """No table is without an owner above, and no partition is left out."""
+    assert columns_of(granted).keys() == OWNERS.keys() | PARTITIONS | {
         "alembic_version_cartsnitch",
         "current_prices",
     }
+
+
+@pytest.mark.parametrize("role", [*ROLES, None])
+def test_no_role_is_more_than_itself(granted: str, connect: Any, role: str | None) -> None:
+    """Nobody may become another role or make one; only the owner makes objects in the schema."""
+    name = f"login_{role}" if role else STRANGER
+    with connect(role) as connection:
+        become = {other for other in ROLES if may(connection, f"SET ROLE {other}")}
+        assert become == ({role} if role else set())
+        assert not may(connection, "CREATE ROLE probe")
+        makes = may(connection, "CREATE TABLE public.probe (id int)")
+        assert makes == (role == "cartsnitch_owner")
+    with psycopg.connect(granted) as admin:
+        query = """
+            SELECT r.rolname FROM pg_roles r
+            WHERE pg_has_role(%(name)s, r.oid, 'MEMBER') AND r.rolname <> %(name)s
+        """
+        member_of = {other for (other,) in admin.execute(query, {"name": name}).fetchall()}
+        assert member_of == ({role} if role else set())
 
 
 def test_session_data_is_read_by_one_role(connect: Any) -> None:

@@ -10,7 +10,8 @@ import typer
 from cartsnitch_common.cli.options import AsJson
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.grants import GrantsResult, apply_grants
-from cartsnitch_common.db.roles import OWNERSHIP, give, script, take
+from cartsnitch_common.db.role_statements import give, script, take
+from cartsnitch_common.db.roles import OWNERSHIP
 
 
 def grants(

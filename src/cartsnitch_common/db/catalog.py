@@ -25,6 +25,16 @@ A key is a kind, a space and a name; the name of what belongs to a table begins
 with the table's and a dot. What an object does not have is left out.
 """
 
+SAME_WORDS: Final = (
+    "SET LOCAL quote_all_identifiers = off; SET LOCAL standard_conforming_strings = on;"
+    "SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL intervalstyle = 'postgres';"
+    "SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1"
+)
+"""What a transaction begins with that reads the catalog.
+
+A server, a database or a role may have other settings, of which each changes the words.
+"""
+
 # The tables to look at, without the partitions that a job makes and drops.
 _OURS: Final = f"""
 WITH schema AS (

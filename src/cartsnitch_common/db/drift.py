@@ -10,9 +10,9 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from cartsnitch_common.db.catalog import read_catalog
-from cartsnitch_common.db.grants import find_grant_drift
+from cartsnitch_common.db.catalog import SAME_WORDS, read_catalog
 from cartsnitch_common.db.migrate import own_engine
+from cartsnitch_common.db.rights import find_grant_drift
 from cartsnitch_common.values.texts import one_line
 
 if TYPE_CHECKING:
@@ -38,15 +38,16 @@ def find_drift(settings: Settings) -> tuple[str, ...]:
         MigrationError: the user may not read what is compared.
     """
     with own_engine(settings) as engine, engine.connect() as connection:
+        connection.exec_driver_sql(SAME_WORDS)
         return differences(connection)
 
 
 def differences(connection: Connection) -> tuple[str, ...]:
-    """What ``find_drift`` finds, on a connection; nothing is written.
+    """What ``find_drift`` finds, on a connection with ``SAME_WORDS``; nothing is written.
 
     Tables of other programs are not looked at, and a function of theirs only where
     a trigger of ours calls it. Rights are compared once ``cartsnitch db grants`` has
-    been used, by ``grants.py``.
+    been used, by ``rights.py``.
     """
     expected = expected_schema()
     names = [_split(key) for key in expected]

@@ -8,14 +8,14 @@ from sqlalchemy import Column, Integer, MetaData, Table
 from cartsnitch_common.constants import Service
 from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.owners import Share
+from cartsnitch_common.db.role_statements import give, script, take
 from cartsnitch_common.db.roles import (
     GRANT_OPTION,
+    MEMBERSHIP,
     PUBLIC,
+    SERVER,
     Grant,
     expected_grants,
-    give,
-    script,
-    take,
 )
 
 
@@ -77,9 +77,16 @@ def test_statements_name_each_right_once() -> None:
         Grant("r", "t", GRANT_OPTION + "SELECT"),
         Grant(PUBLIC, "SEQUENCE s", "USAGE"),
         Grant("cartsnitch_owner", "t", "OWNERSHIP"),
+        Grant("r", SERVER, "SUPERUSER"),
+        Grant("r", SERVER, "LOGIN"),
+        Grant("r", "ROLE a", MEMBERSHIP),
+        Grant("r", "ROLE b", MEMBERSHIP),
     ]
     assert take(grants) == [
         "REVOKE USAGE ON SEQUENCE s FROM PUBLIC CASCADE",
+        "REVOKE a FROM r CASCADE",
+        "REVOKE b FROM r CASCADE",
+        "ALTER ROLE r NOLOGIN NOSUPERUSER",
         "REVOKE SELECT, UPDATE (c) ON t FROM r CASCADE",
         "REVOKE GRANT OPTION FOR SELECT ON t FROM r CASCADE",
     ]

@@ -1,0 +1,211 @@
+"""The statements that make the roles and bring a database to the rights that there shall be.
+
+Those that depend on what there is are one DO block each, which changes only what
+is otherwise: they stand in the script that needs no database as they are run.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from cartsnitch_common.db.models import Base
+from cartsnitch_common.db.owners import CALLERS, FUNCTIONS
+from cartsnitch_common.db.roles import (
+    ATTRIBUTES,
+    GRANT_OPTION,
+    MEMBERSHIP,
+    OWNERSHIP,
+    PUBLIC,
+    ROLES,
+    SCHEMA_OWNER,
+    SERVER,
+    SERVICE_ROLES,
+    Grant,
+    expected_grants,
+    table_names,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sqlalchemy import MetaData
+
+
+def create_roles() -> str:
+    """The statement that makes the roles that are missing.
+
+    Another database of the cluster may make them at the same moment.
+    """
+    return f"""DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY {_array(ROLES)} LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+      BEGIN
+        EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL;
+      END;
+    END IF;
+  END LOOP;
+END $$"""
+
+
+def restrain_roles(metadata: MetaData = Base.metadata) -> str:
+    """The statement that takes from the roles, and from everybody, what no model is asked for.
+
+    Attributes and memberships, and rights on the schema and on partitions. Each is
+    taken as who gave it, because that is how PostgreSQL keeps them apart.
+    """
+    attributes = ", ".join(f"('{name}', {column})" for name, column in ATTRIBUTES.items())
+    return f"""DO $$
+DECLARE
+  roles CONSTANT oid[] := {_array(ROLES)}::regrole[];
+  statement text;
+BEGIN
+  FOR statement IN
+    WITH RECURSIVE parts AS (
+      SELECT oid FROM pg_class WHERE oid = ANY ({_array(table_names(metadata))}::regclass[])
+      UNION ALL
+      SELECT c.oid FROM parts JOIN pg_inherits ON inhparent = parts.oid
+        JOIN pg_class c ON c.oid = inhrelid AND c.relispartition
+    ), given AS (
+      SELECT oid::regclass::text AS name, a.* FROM pg_class c,
+        LATERAL (SELECT grantee, '' AS field, privilege_type FROM aclexplode(relacl)
+          WHERE grantee <> relowner
+          UNION ALL
+          SELECT grantee, format(' (%I)', attname), privilege_type
+          FROM pg_attribute, aclexplode(attacl) WHERE attrelid = c.oid) a
+      WHERE relispartition AND oid IN (SELECT oid FROM parts)
+    )
+    SELECT format('ALTER ROLE %I NO%s', rolname, a.name)
+    FROM pg_roles, LATERAL (VALUES {attributes}) a (name, has)
+    WHERE oid = ANY (roles) AND has
+    UNION ALL
+    SELECT format('REVOKE %s FROM %s%s CASCADE', roleid::regrole, member::regrole,
+      ' GRANTED BY ' || quote_ident(g.rolname))
+    FROM pg_auth_members LEFT JOIN pg_roles g ON g.oid = grantor
+    WHERE member = ANY (roles)
+    UNION ALL
+    SELECT format('REVOKE %s%s ON SCHEMA %I FROM %s CASCADE', option, privilege_type, nspname, role)
+    FROM pg_namespace, aclexplode(nspacl),
+      LATERAL (SELECT {_grantee("grantee")} AS role,
+        CASE WHEN privilege_type = 'USAGE' OR grantee = '{SCHEMA_OWNER}'::regrole
+          THEN '{GRANT_OPTION}' END AS option) o
+    WHERE nspname = current_schema() AND grantee <> nspowner
+    AND grantee = ANY (0::oid || roles) AND (option IS NULL OR is_grantable)
+    UNION ALL
+    SELECT format('REVOKE %s%s ON %s FROM %s CASCADE', privilege_type, field, name,
+      {_grantee("grantee")})
+    FROM given WHERE grantee = ANY (0::oid || roles)
+  LOOP
+    EXECUTE statement;
+  END LOOP;
+END $$"""
+
+
+def own_schema(metadata: MetaData = Base.metadata) -> str:
+    """The statement that lets the roles into the schema, and hands it to its owner.
+
+    It changes only what is otherwise: a table that changes hands is locked.
+    """
+    return f"""DO $$
+DECLARE
+  name text;
+BEGIN
+  IF NOT pg_has_role('{SCHEMA_OWNER}', 'USAGE') THEN
+    GRANT {SCHEMA_OWNER} TO CURRENT_USER;
+  END IF;
+  FOREACH name IN ARRAY {_array(ROLES)} LOOP
+    IF NOT has_schema_privilege(name, current_schema(), 'USAGE') THEN
+      EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), name);
+    END IF;
+  END LOOP;
+  IF NOT has_schema_privilege('{SCHEMA_OWNER}', current_schema(), 'CREATE') THEN
+    EXECUTE format('GRANT CREATE ON SCHEMA %I TO {SCHEMA_OWNER}', current_schema());
+  END IF;
+  FOREACH name IN ARRAY {_array(table_names(metadata))} LOOP
+    IF (SELECT relowner FROM pg_class WHERE oid = name::regclass)
+        <> '{SCHEMA_OWNER}'::regrole THEN
+      EXECUTE format('ALTER TABLE %I OWNER TO {SCHEMA_OWNER}', name);
+    END IF;
+  END LOOP;
+  FOR name IN SELECT c.oid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE c.relispartition AND i.inhparent = ANY ({_array(table_names(metadata))}::regclass[])
+    AND c.relowner <> '{SCHEMA_OWNER}'::regrole
+  LOOP
+    EXECUTE format('ALTER TABLE %s OWNER TO {SCHEMA_OWNER}', name);
+  END LOOP;
+  FOR name IN SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+    AND proname = ANY ({_array(FUNCTIONS)}) AND proowner <> '{SCHEMA_OWNER}'::regrole
+  LOOP
+    EXECUTE format('ALTER FUNCTION %I OWNER TO {SCHEMA_OWNER}', name);
+  END LOOP;
+END $$"""
+
+
+def give(grants: Iterable[Grant]) -> list[str]:
+    """The statements that give rights; ownership is given by ``own_schema``."""
+    return [f"GRANT {privileges} ON {on} TO {role}" for role, on, privileges in _grouped(grants)]
+
+
+def take(grants: Iterable[Grant]) -> list[str]:
+    """The statements that take rights away, and those that were passed on by them.
+
+    A right on a table that is taken takes the same right on each column along.
+    """
+    return [_taken(*group) for group in _grouped(grants)]
+
+
+def script(metadata: MetaData = Base.metadata) -> list[str]:
+    """The statements that bring any database at head to the expected rights.
+
+    For an operator to run as one transaction; may be repeated.
+    """
+    others = ", ".join([PUBLIC, *SERVICE_ROLES])
+    sequences = [
+        f"{table.name}_{column.name}_seq"
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if column.identity is not None
+    ]
+    return [
+        "SET LOCAL lock_timeout = '2s'",
+        create_roles(),
+        restrain_roles(metadata),
+        own_schema(metadata),
+        f"REVOKE ALL ON {', '.join(table_names(metadata))} FROM {others} CASCADE",
+        f"REVOKE ALL ON SEQUENCE {', '.join(sequences)} FROM {others} CASCADE",
+        f"REVOKE ALL ON FUNCTION {', '.join(CALLERS)} FROM {others} CASCADE",
+        *give(expected_grants(metadata)),
+    ]
+
+
+def _taken(role: str, on: str, privileges: str) -> str:
+    if on == SERVER:
+        return f"ALTER ROLE {role} NO{privileges.replace(', ', ' NO')}"
+    if privileges == MEMBERSHIP:
+        return f"REVOKE {on.removeprefix('ROLE ')} FROM {role} CASCADE"
+    return f"REVOKE {privileges} ON {on} FROM {role} CASCADE"
+
+
+def _grouped(grants: Iterable[Grant]) -> Iterator[tuple[str, str, str]]:
+    """The rights of each role on each table, in one list where SQL allows that."""
+
+    def target(grant: Grant) -> tuple[str, str, str]:
+        option = grant.privilege.startswith(GRANT_OPTION)
+        return grant.role, grant.on, grant.what if option else ""
+
+    changed = sorted((g for g in grants if g.privilege != OWNERSHIP), key=lambda g: (target(g), g))
+    for (role, on, _), group in groupby(changed, target):
+        yield role, on, ", ".join(grant.what for grant in group)
+
+
+def _array(names: Iterable[str]) -> str:
+    return f"ARRAY[{', '.join(f"'{name}'" for name in names)}]"
+
+
+def _grantee(column: str) -> str:
+    return f"CASE {column} WHEN 0 THEN '{PUBLIC}' ELSE {column}::regrole::text END"

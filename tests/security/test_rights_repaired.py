@@ -1,0 +1,254 @@
+"""Rights beside those on tables: `db check` names what is wrong, `db grants` mends it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+from typer.testing import CliRunner
+
+from cartsnitch_common.cli.db import DRIFT, app
+from cartsnitch_common.config import Settings
+from cartsnitch_common.db import migrate
+from cartsnitch_common.db.drift import find_drift
+from cartsnitch_common.db.grants import GrantError, apply_grants
+from cartsnitch_common.db.role_statements import script
+from cartsnitch_common.db.roles import ROLES
+from tests.security.conftest import Cluster, execute, with_user
+
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
+
+
+class Wrong(NamedTuple):
+    """What somebody does, what `check` tells of it, and what `grants` does about it."""
+
+    statements: str
+    told: tuple[str, ...]
+    mended: tuple[str, ...]
+
+
+WRONGS: dict[str, Wrong] = {
+    "everybody reads a day of the log": Wrong(
+        "GRANT SELECT ON event_log_first TO PUBLIC",
+        ("SELECT on event_log_first for PUBLIC is too much",),
+        ("REVOKE SELECT ON event_log_first FROM PUBLIC CASCADE",),
+    ),
+    "a service reads a column of a day of the log": Wrong(
+        "GRANT SELECT (key) ON event_log_default TO cartsnitch_api WITH GRANT OPTION",
+        (
+            "GRANT OPTION FOR SELECT (key) on event_log_default for cartsnitch_api is too much",
+            "SELECT (key) on event_log_default for cartsnitch_api is too much",
+        ),
+        (
+            "REVOKE SELECT (key) ON event_log_default FROM cartsnitch_api CASCADE",
+            "REVOKE GRANT OPTION FOR SELECT (key) ON event_log_default FROM cartsnitch_api CASCADE",
+        ),
+    ),
+    "a day of the log is another's": Wrong(
+        "ALTER TABLE event_log_default OWNER TO CURRENT_USER",
+        ("OWNERSHIP on event_log_default for cartsnitch_owner is missing",),
+        ("cartsnitch_owner owns event_log_default now",),
+    ),
+    "a service is a member of another": Wrong(
+        "GRANT cartsnitch_receiptwitness TO cartsnitch_shrinkray",
+        ("MEMBERSHIP on ROLE cartsnitch_receiptwitness for cartsnitch_shrinkray is too much",),
+        ("REVOKE cartsnitch_receiptwitness FROM cartsnitch_shrinkray CASCADE",),
+    ),
+    "a service is a member of who reads everything": Wrong(
+        "GRANT pg_read_all_data TO cartsnitch_shrinkray WITH ADMIN OPTION",
+        ("MEMBERSHIP on ROLE pg_read_all_data for cartsnitch_shrinkray is too much",),
+        ("REVOKE pg_read_all_data FROM cartsnitch_shrinkray CASCADE",),
+    ),
+    "a service passes its membership on": Wrong(
+        "GRANT cartsnitch_receiptwitness TO cartsnitch_shrinkray WITH ADMIN OPTION;"
+        "SET ROLE cartsnitch_shrinkray; GRANT cartsnitch_receiptwitness TO cartsnitch_clipartist",
+        (
+            "MEMBERSHIP on ROLE cartsnitch_receiptwitness for cartsnitch_clipartist is too much",
+            "MEMBERSHIP on ROLE cartsnitch_receiptwitness for cartsnitch_shrinkray is too much",
+        ),
+        (
+            "REVOKE cartsnitch_receiptwitness FROM cartsnitch_clipartist CASCADE",
+            "REVOKE cartsnitch_receiptwitness FROM cartsnitch_shrinkray CASCADE",
+        ),
+    ),
+    "a role with powers": Wrong(
+        "ALTER ROLE cartsnitch_stickershock SUPERUSER LOGIN;"
+        "ALTER ROLE cartsnitch_relay BYPASSRLS CREATEROLE CREATEDB REPLICATION",
+        (
+            "BYPASSRLS on SERVER for cartsnitch_relay is too much",
+            "CREATEDB on SERVER for cartsnitch_relay is too much",
+            "CREATEROLE on SERVER for cartsnitch_relay is too much",
+            "REPLICATION on SERVER for cartsnitch_relay is too much",
+            "LOGIN on SERVER for cartsnitch_stickershock is too much",
+            "SUPERUSER on SERVER for cartsnitch_stickershock is too much",
+        ),
+        (
+            "ALTER ROLE cartsnitch_relay NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION",
+            "ALTER ROLE cartsnitch_stickershock NOLOGIN NOSUPERUSER",
+        ),
+    ),
+    "everybody makes objects in the schema": Wrong(
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        ("CREATE on SCHEMA public for PUBLIC is too much",),
+        ("REVOKE CREATE ON SCHEMA public FROM PUBLIC CASCADE",),
+    ),
+    "a service makes objects in the schema": Wrong(
+        "GRANT CREATE ON SCHEMA public TO cartsnitch_api",
+        ("CREATE on SCHEMA public for cartsnitch_api is too much",),
+        ("REVOKE CREATE ON SCHEMA public FROM cartsnitch_api CASCADE",),
+    ),
+    "a service lets others into the schema": Wrong(
+        "GRANT USAGE ON SCHEMA public TO cartsnitch_api WITH GRANT OPTION",
+        ("GRANT OPTION FOR USAGE on SCHEMA public for cartsnitch_api is too much",),
+        ("REVOKE GRANT OPTION FOR USAGE ON SCHEMA public FROM cartsnitch_api CASCADE",),
+    ),
+    "two are shut out of the schema": Wrong(
+        "REVOKE USAGE ON SCHEMA public FROM PUBLIC;"
+        "GRANT USAGE ON SCHEMA public TO cartsnitch_owner, cartsnitch_receiptwitness,"
+        " cartsnitch_stickershock, cartsnitch_shrinkray, cartsnitch_clipartist, cartsnitch_relay",
+        (
+            "USAGE on SCHEMA public for cartsnitch_api is missing",
+            "USAGE on SCHEMA public for cartsnitch_replay is missing",
+        ),
+        (
+            "GRANT USAGE ON SCHEMA public TO cartsnitch_api",
+            "GRANT USAGE ON SCHEMA public TO cartsnitch_replay",
+        ),
+    ),
+    "the owner makes nothing any more": Wrong(
+        "REVOKE CREATE ON SCHEMA public FROM cartsnitch_owner",
+        ("CREATE on SCHEMA public for cartsnitch_owner is missing",),
+        ("GRANT CREATE ON SCHEMA public TO cartsnitch_owner",),
+    ),
+}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run `cartsnitch db` on a database."""
+
+    def run(settings: Settings, *arguments: str) -> Any:
+        monkeypatch.setenv("CARTSNITCH_DATABASE_URL", settings.require_database_url())
+        return CliRunner().invoke(app, arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_it_is_named_and_mended(run: Any, at_head: Settings, wrong: str) -> None:
+    """`check` tells each in a line, `grants` tells what it did about it, and does it once."""
+    statements, told, mended = WRONGS[wrong]
+    apply_grants(at_head)
+    execute(at_head, statements)
+    checked = run(at_head, "check")
+    assert checked.output.splitlines() == [f"drift: {line}" for line in told]
+    assert checked.exit_code == DRIFT
+    changed = [*mended, f"{len(told)} rights changed"]
+    assert run(at_head, "grants").output.splitlines() == changed
+    assert run(at_head, "check").exit_code == 0
+    assert run(at_head, "grants").output == "the rights were right already\n"
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_the_printed_sql_mends_it(at_head: Settings, wrong: str) -> None:
+    """The script of `--sql` brings the same rights, again and again."""
+    apply_grants(at_head)
+    execute(at_head, WRONGS[wrong].statements)
+    for _ in range(2):
+        execute(at_head, "; ".join(["BEGIN", *script(), "COMMIT"]))
+        assert find_drift(at_head) == ()
+
+
+def test_what_others_have_on_the_log_stays(at_head: Settings, cluster: Cluster) -> None:
+    """Another program's role keeps what it was given on a partition, a role and the schema."""
+    cluster.user("an_analyst")
+    execute(
+        at_head,
+        "GRANT SELECT ON event_log_first TO an_analyst;GRANT CREATE ON SCHEMA public TO an_analyst",
+    )
+    apply_grants(at_head)
+    execute(at_head, "GRANT cartsnitch_replay TO an_analyst")
+    result = apply_grants(at_head)
+    assert [str(grant) for grant in result.others] == ["SELECT on event_log_first for an_analyst"]
+    assert result.given == result.taken == ()
+    assert find_drift(at_head) == ()
+    may = """
+        SELECT has_table_privilege('an_analyst', 'event_log_first', 'SELECT'),
+            has_schema_privilege('an_analyst', 'public', 'CREATE'),
+            pg_has_role('an_analyst', 'cartsnitch_replay', 'MEMBER')
+    """
+    assert execute(at_head, may) == [(True, True, True)]
+    execute(at_head, "DROP OWNED BY an_analyst; DROP ROLE an_analyst")
+
+
+def test_days_that_the_relay_has_made_are_right(at_head: Settings) -> None:
+    """The partitions of the next days have the rights of the first ones, without a run."""
+    apply_grants(at_head)
+    execute(at_head, "SET ROLE cartsnitch_relay; SELECT event_log_keep('7 days')")
+    assert find_drift(at_head) == ()
+    result = apply_grants(at_head)
+    assert result.given == result.taken == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        (
+            "ALTER ROLE cartsnitch_api SUPERUSER",
+            "the user may not take SUPERUSER on SERVER for cartsnitch_api",
+        ),
+        (
+            "GRANT pg_read_all_data TO cartsnitch_api",
+            "the user may not take MEMBERSHIP on ROLE pg_read_all_data for cartsnitch_api",
+        ),
+        (
+            "ALTER SCHEMA public OWNER TO cartsnitch_api",
+            "only another role may change: OWNERSHIP on SCHEMA public for cartsnitch_api",
+        ),
+    ],
+)
+def test_what_the_user_may_not_take_is_told(cluster: Cluster, statement: str, named: str) -> None:
+    """Where the user lacks the power, the error names the right, and nothing is changed."""
+    cluster.forget_roles()
+    cluster.user("a_maker", options="CREATEROLE")
+    settings = Settings.load(database_url=cluster.database(owner="a_maker"))
+    url = with_user(settings.require_database_url(), "a_maker")
+    maker = Settings.load(database_url=url)
+    migrate.upgrade(maker)
+    apply_grants(maker)
+    execute(settings, statement)
+    execute(settings, "GRANT SELECT ON users TO PUBLIC")
+    before = find_drift(settings)
+    with pytest.raises(GrantError, match=named):
+        apply_grants(maker)
+    assert find_drift(settings) == before
+
+
+def test_no_service_owns_the_database(at_head: Settings) -> None:
+    """Its owner may make objects in the schema `public`, and anything else of it."""
+    apply_grants(at_head)
+    name = at_head.require_database_url().rpartition("/")[2]
+    owner = sql.SQL("ALTER DATABASE {} OWNER TO cartsnitch_api").format(sql.Identifier(name))
+    execute(at_head, owner.as_string())
+    line = f"OWNERSHIP on DATABASE {name} for cartsnitch_api is too much"
+    assert find_drift(at_head) == (line,)
+
+
+def test_names_are_the_same_where_all_are_quoted(at_head: Settings, run: Any) -> None:
+    """A database that quotes all identifiers has the same rights, and no drift."""
+    name = at_head.require_database_url().rpartition("/")[2]
+    execute(at_head, f"ALTER DATABASE {name} SET quote_all_identifiers = on")
+    assert json.loads(run(at_head, "grants", "--json").output)["created"] == sorted(ROLES)
+    assert run(at_head, "check").exit_code == 0
+    assert run(at_head, "grants").output == "the rights were right already\n"
+
+
+def test_an_installation_without_roles_needs_no_rights(at_head: Settings) -> None:
+    """Where the server has the roles for another database, this one misses nothing."""
+    with psycopg.connect(at_head.require_database_url(), autocommit=True) as connection:
+        for role in ROLES:
+            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+    assert find_drift(at_head) == ()
