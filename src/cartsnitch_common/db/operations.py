@@ -53,19 +53,24 @@ if TYPE_CHECKING:
 
 __all__ = ["LIFT", "LIMITS", "RESTORE", "PatientPostgresql"]
 
-LIMITS: Final = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '60s'"
-"""What each transaction of a migration begins with. A lock not granted is tried for again."""
+LIMITS: Final = (
+    "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '60s';"
+    " SET LOCAL standard_conforming_strings = on"
+)
+"""What each transaction of a migration begins with. A lock not granted is tried for again.
+
+Where backslashes in strings are set to be escapes, other functions and CHECKs would be made.
+"""
 
 _OPTION: Final = "cartsnitch_migrations"  # of context.configure, in alembic/env.py
 
-_LIFTED: Final = (
-    "JOIN (VALUES ('lock_timeout', '0'), ('statement_timeout', '0'),"
-    " ('default_transaction_isolation', 'read committed')) AS lifted (name, value) USING (name)"
+_OUTSIDE: Final = (
+    "pg_settings JOIN (VALUES ('lock_timeout', '0'), ('statement_timeout', '0'),"
+    " ('default_transaction_isolation', 'read committed'),"
+    " ('standard_conforming_strings', 'on')) AS needed (name, value) USING (name)"
 )
 
-LIFT: Final = (
-    f"SELECT set_config(name, value, false) FROM pg_settings {_LIFTED} WHERE setting <> value"
-)
+LIFT: Final = f"SELECT set_config(name, value, false) FROM {_OUTSIDE} WHERE setting <> value"
 """What comes before a step outside a transaction, which must not be broken off.
 
 A concurrent build that a limit ends while it waits for others leaves an INVALID index, and a
@@ -76,8 +81,7 @@ the role that migrates no limits there.
 """
 
 RESTORE: Final = (
-    "SELECT set_config(name, reset_val, false)"
-    f" FROM pg_settings {_LIFTED} WHERE setting <> reset_val"
+    f"SELECT set_config(name, reset_val, false) FROM {_OUTSIDE} WHERE setting <> reset_val"
 )
 """What comes after such a step."""
 
