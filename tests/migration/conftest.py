@@ -6,13 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, NullPool
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate, revisions
+from cartsnitch_common.db.engine import sync_engine
+from cartsnitch_common.testing.plugin import _own_database
 
 # Waits for a line on stdin when it is ready, so that all begin at once.
 RUNNER = """
@@ -134,3 +139,19 @@ def empty(empty_database: str) -> Settings:
 def at_head(database: str) -> Settings:
     """Settings for a database at the project's head."""
     return Settings.load(database_url=database)
+
+
+@pytest.fixture(scope="module")
+def shared(cartsnitch_servers: Any, cartsnitch_template: str) -> Iterator[Connection]:
+    """A connection to a database at head, whose transactions all are rolled back."""
+    for url in _own_database(cartsnitch_servers.database_url, template=cartsnitch_template):
+        engine = sync_engine(Settings.load(database_url=url), poolclass=NullPool)
+        with engine.connect() as connection:
+            yield connection
+
+
+@pytest.fixture
+def connection(shared: Connection) -> Iterator[Connection]:
+    """The same connection for each test, to change what it likes."""
+    yield shared
+    shared.rollback()

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from sqlalchemy import Connection, NullPool, text
+from sqlalchemy import Connection, text
 
-from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import Service
 from cartsnitch_common.db.drift import as_json, compare, differences, expected_schema
-from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.revisions import read_status
 from cartsnitch_common.db.rights import read_rights
 from cartsnitch_common.db.role_statements import script
 from cartsnitch_common.db.roles import role_of
-from cartsnitch_common.testing.plugin import _own_database
 
 
 class Drift(NamedTuple):
@@ -174,21 +170,6 @@ GRANTS: dict[str, Drift] = {
         "SELECT (session_data) on user_store_accounts for PUBLIC is too much",
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def shared(cartsnitch_servers: Any, cartsnitch_template: str) -> Iterator[Connection]:
-    """A connection to a database at head, whose transactions all are rolled back."""
-    for url in _own_database(cartsnitch_servers.database_url, template=cartsnitch_template):
-        engine = sync_engine(Settings.load(database_url=url), poolclass=NullPool)
-        with engine.connect() as connection:
-            yield connection
-
-
-@pytest.fixture
-def connection(shared: Connection) -> Iterator[Connection]:
-    yield shared
-    shared.rollback()
 
 
 def give_rights(connection: Connection) -> None:

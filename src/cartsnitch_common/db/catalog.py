@@ -35,16 +35,15 @@ SAME_WORDS: Final = (
 A server, a database or a role may have other settings, of which each changes the words.
 """
 
-# The tables to look at, without the partitions that a job makes and drops.
+# The tables to look at, without the partitions that a job makes and drops; see partitions.py.
 _OURS: Final = f"""
 WITH schema AS (
   SELECT oid, quote_ident(nspname) || '.' AS prefix FROM pg_namespace
   WHERE nspname = current_schema()
 ), ours AS (
   SELECT c.*, prefix FROM pg_class c JOIN schema s ON s.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition
-  AND c.relname <> '{VERSION_TABLE}'
-  AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY(CAST(:tables AS text[])))
+  WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relname <> '{VERSION_TABLE}'
+  AND coalesce(c.relname = ANY(CAST(:tables AS text[])), NOT c.relispartition)
 )
 """
 
@@ -59,6 +58,10 @@ SELECT relname AS name,
   (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(reloptions) o) AS options,
   (SELECT string_agg('toast.' || o, ', ' ORDER BY o)
     FROM pg_class t, unnest(t.reloptions) o WHERE t.oid = ours.reltoastrelid) AS toast_options,
+  (SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
+    FROM pg_inherits WHERE inhrelid = oid) AS inherits,
+  (SELECT string_agg(inhrelid::regclass::text, ', ' ORDER BY inhrelid::regclass::text)
+    FROM pg_inherits WHERE inhparent = oid AND relkind <> 'p') AS inherited_by,
   obj_description(oid, 'pg_class') AS comment
 FROM ours
 """
@@ -90,6 +93,9 @@ WHERE attnum > 0 AND NOT attisdropped
 _CONSTRAINTS: Final = """
 SELECT relname || '.' || conname AS name,
   replace(pg_get_constraintdef(k.oid), prefix, '') AS definition,
+  (SELECT string_agg(DISTINCT CASE tgenabled WHEN 'D' THEN 'disabled'
+    ELSE tgenabled::text END, ', ') FROM pg_trigger
+    WHERE tgconstraint = k.oid AND tgisinternal AND tgenabled <> 'O') AS enforcement,
   obj_description(k.oid, 'pg_constraint') AS comment
 FROM ours JOIN pg_constraint k ON k.conrelid = ours.oid WHERE contype IN ('c', 'f', 'p', 'u', 'x')
 """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from cartsnitch_common.db.catalog import SAME_WORDS, read_catalog
 from cartsnitch_common.db.migrate import own_engine
+from cartsnitch_common.db.partitions import find_partition_drift
 from cartsnitch_common.db.rights import find_grant_drift
 from cartsnitch_common.values.texts import one_line
 
@@ -51,12 +52,17 @@ def differences(connection: Connection) -> tuple[str, ...]:
     """
     expected = expected_schema()
     names = [_split(key) for key in expected]
+    tables = [name for kind, name in names if kind == "table"]
     found = read_catalog(
         connection,
-        tables=[name for kind, name in names if kind == "table"],
+        tables=tables,
         functions=[name.partition("(")[0] for kind, name in names if kind == "function"],
     )
-    return (*compare(expected, found), *find_grant_drift(connection))
+    return (
+        *compare(expected, found),
+        *find_partition_drift(connection, tables),
+        *find_grant_drift(connection),
+    )
 
 
 def expected_schema() -> Facts:
