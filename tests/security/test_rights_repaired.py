@@ -21,6 +21,8 @@ from tests.security.conftest import Cluster, execute, with_user
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
 
+COMING = "ALTER DEFAULT PRIVILEGES FOR ROLE cartsnitch_owner"
+
 
 class Wrong(NamedTuple):
     """What somebody does, what `check` tells of it, and what `grants` does about it."""
@@ -116,6 +118,18 @@ WRONGS: dict[str, Wrong] = {
         (
             "GRANT USAGE ON SCHEMA public TO cartsnitch_api",
             "GRANT USAGE ON SCHEMA public TO cartsnitch_replay",
+        ),
+    ),
+    "days to come that everybody reads": Wrong(
+        f"{COMING} GRANT SELECT ON TABLES TO PUBLIC;"
+        f"{COMING} IN SCHEMA public GRANT INSERT ON TABLES TO cartsnitch_api",
+        (
+            "SELECT on DEFAULT TABLES for PUBLIC is too much",
+            "INSERT on DEFAULT TABLES IN SCHEMA public for cartsnitch_api is too much",
+        ),
+        (
+            f"{COMING} REVOKE SELECT ON TABLES FROM PUBLIC CASCADE",
+            f"{COMING} IN SCHEMA public REVOKE INSERT ON TABLES FROM cartsnitch_api CASCADE",
         ),
     ),
     "the owner makes nothing any more": Wrong(

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 from cartsnitch_common.db.owners import FUNCTIONS
 from cartsnitch_common.db.roles import (
     ATTRIBUTES,
+    DEFAULT_TABLES,
     GRANT_OPTION,
     MEMBERSHIP,
     OWNERSHIP,
@@ -73,6 +74,14 @@ _ON_THE_SCHEMA: Final = f"""
     SELECT role, name, 'USAGE', '', false, true FROM schema, unnest(:roles) AS role
     UNION ALL
     SELECT '{SCHEMA_OWNER}', name, 'CREATE', '', false, true FROM schema
+    UNION ALL
+    SELECT coalesce(rolname, '{PUBLIC}'), concat_ws(' IN ', '{DEFAULT_TABLES}', name),
+        privilege_type, '', is_grantable, false
+    FROM pg_default_acl LEFT JOIN schema ON schema.oid = defaclnamespace,
+        aclexplode(defaclacl) LEFT JOIN roles ON roles.oid = grantee
+    WHERE pg_get_userbyid(defaclrole) = '{SCHEMA_OWNER}' AND defaclobjtype = 'r'
+    AND (defaclnamespace = 0 OR name IS NOT NULL)
+    AND grantee <> defaclrole AND (grantee = 0 OR rolname IS NOT NULL)
 """
 
 _HAS: Final = ", ".join(f"('{name}', {column})" for name, column in ATTRIBUTES.items())
@@ -159,7 +168,7 @@ class Rights:
     @property
     def are_in_use(self) -> bool:
         """Whether a role has a right on a table; others may be for another database's sake."""
-        elsewhere = ("DATABASE ", "ROLE ", "SCHEMA ", SERVER)
+        elsewhere = ("DATABASE ", DEFAULT_TABLES, "ROLE ", "SCHEMA ", SERVER)
         return any(
             right.role in ROLES and not right.on.startswith(elsewhere) for right in self.found
         )

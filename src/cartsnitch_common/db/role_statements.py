@@ -13,6 +13,7 @@ from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.owners import CALLERS, FUNCTIONS
 from cartsnitch_common.db.roles import (
     ATTRIBUTES,
+    DEFAULT_TABLES,
     GRANT_OPTION,
     MEMBERSHIP,
     OWNERSHIP,
@@ -56,8 +57,8 @@ END $$"""
 def restrain_roles(metadata: MetaData = Base.metadata) -> str:
     """The statement that takes from the roles, and from everybody, what no model is asked for.
 
-    Attributes and memberships, and rights on the schema and on partitions. Each is
-    taken as who gave it, because that is how PostgreSQL keeps them apart.
+    Attributes and memberships, and rights on the schema and on partitions, those to
+    come among them. Each is taken as who gave it, because that is how PostgreSQL keeps them apart.
     """
     attributes = ", ".join(f"('{name}', {column})" for name, column in ATTRIBUTES.items())
     return f"""DO $$
@@ -100,6 +101,14 @@ BEGIN
     SELECT format('REVOKE %s%s ON %s FROM %s CASCADE', privilege_type, field, name,
       {_grantee("grantee")})
     FROM given WHERE grantee = ANY (0::oid || roles)
+    UNION ALL
+    SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE {SCHEMA_OWNER}%s REVOKE %s ON TABLES FROM %s'
+      ' CASCADE', ' IN SCHEMA ' || quote_ident(nspname), privilege_type, {_grantee("grantee")})
+    FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace,
+      aclexplode(defaclacl)
+    WHERE defaclrole = '{SCHEMA_OWNER}'::regrole AND defaclobjtype = 'r'
+    AND coalesce(nspname, current_schema()) = current_schema()
+    AND grantee <> defaclrole AND grantee = ANY (0::oid || roles)
   LOOP
     EXECUTE statement;
   END LOOP;
@@ -188,6 +197,10 @@ def _taken(role: str, on: str, privileges: str) -> str:
         return f"ALTER ROLE {role} NO{privileges.replace(', ', ' NO')}"
     if privileges == MEMBERSHIP:
         return f"REVOKE {on.removeprefix('ROLE ')} FROM {role} CASCADE"
+    if on.startswith(DEFAULT_TABLES):
+        scope = f"{SCHEMA_OWNER}{on.removeprefix(DEFAULT_TABLES)}"
+        revoked = f"REVOKE {privileges} ON TABLES FROM {role} CASCADE"
+        return f"ALTER DEFAULT PRIVILEGES FOR ROLE {scope} {revoked}"
     return f"REVOKE {privileges} ON {on} FROM {role} CASCADE"
 
 

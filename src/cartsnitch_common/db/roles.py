@@ -46,6 +46,9 @@ MEMBERSHIP: Final = "MEMBERSHIP"
 SERVER: Final = "SERVER"
 """What the attributes of a role are privileges on. No role of ours has one."""
 
+DEFAULT_TABLES: Final = "DEFAULT TABLES"
+"""What rights on tables to come are on: the owner's job makes partitions with them."""
+
 ATTRIBUTES: Final = {
     "LOGIN": "rolcanlogin",
     "SUPERUSER": "rolsuper",
