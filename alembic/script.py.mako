@@ -23,6 +23,7 @@ The previous code sees: TODO
 #             transaction, and every read of the table waits behind the ALTER.
 #             `cartsnitch db upgrade` tries again until the lock is free.
 #   SET LOCAL statement_timeout = '60s'    or else a scan holds its lock for long.
+#   SET LOCAL standard_conforming_strings = on    or else a backslash is an escape.
 # A migrate step that needs longer says so itself, and takes no strong lock:
 #   op.execute("SET LOCAL statement_timeout = '30min'")
 #

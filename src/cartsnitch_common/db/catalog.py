@@ -26,6 +26,7 @@ with the table's and a dot. What an object does not have is left out.
 """
 
 SAME_WORDS: Final = (
+    "SET LOCAL search_path = public;"
     "SET LOCAL quote_all_identifiers = off; SET LOCAL standard_conforming_strings = on;"
     "SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL intervalstyle = 'postgres';"
     "SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1"

@@ -57,27 +57,11 @@ def own_engine(settings: Settings) -> Iterator[Engine]:
     check_database_sync(unlimited)
     engine = sync_engine(unlimited, driver_errors=True, poolclass=NullPool)
     try:
-        _require_schema_in_front(engine)
         yield engine
     except DBAPIError as error:
         raise MigrationError(reason_of(error)) from None
     finally:
         engine.dispose()
-
-
-def _require_schema_in_front(engine: Engine) -> None:
-    """Make sure that what has no schema's name before it is made and found in public.
-
-    A schema that is called like the login comes before it by PostgreSQL's default.
-    """
-    with engine.connect() as connection:
-        first = connection.scalar(text("SELECT current_schema()"))
-    if first != _SCHEMA:
-        reason = (
-            f"the search_path must begin with {_SCHEMA}, and begins with {first or 'no schema'}:"
-            f" ALTER ROLE ... SET search_path = {_SCHEMA}"
-        )
-        raise SettingError(SETTING, reason)
 
 
 @contextmanager
@@ -104,8 +88,13 @@ def exclusive(engine: Engine) -> Iterator[None]:
 
     Those who want the lock ask again and again: a statement that waits would keep
     its snapshot, and a transaction that waits one of PgBouncer's connections.
+
+    Raises:
+        SettingError: the search_path does not begin with public.
+        MigrationError: another runner did not end.
     """
     with engine.connect() as connection:
+        _require_schema_in_front(connection)
         ask = text(f"SELECT pg_try_advisory_xact_lock({_LOCK_KEY})")
         deadline = time.monotonic() + LOCK_WAIT
         while not connection.scalar(ask):
@@ -121,6 +110,20 @@ def exclusive(engine: Engine) -> Iterator[None]:
             )
         )
         yield
+
+
+def _require_schema_in_front(connection: Connection) -> None:
+    """Make sure that what has no schema's name before it is made and found in public.
+
+    A schema that is called like the login comes before it by PostgreSQL's default.
+    """
+    first = connection.scalar(text("SELECT current_schema()"))
+    if first != _SCHEMA:
+        reason = (
+            f"the search_path must begin with {_SCHEMA}, and begins with {first or 'no schema'}:"
+            f" ALTER ROLE ... SET search_path = {_SCHEMA}"
+        )
+        raise SettingError(SETTING, reason)
 
 
 def reason_of(error: DBAPIError) -> str:
