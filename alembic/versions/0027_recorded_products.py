@@ -27,9 +27,6 @@ PRICE = (
     " purchase_item_id"
 )
 
-# The rows of a table are told by JSON, in which ids, dates and numbers are exact. A price has
-# the store and the day of its purchase.
-# The plans may not depend on the values: to plan takes longer than to run.
 AS_BEFORE = """NOT EXISTS (
       SELECT FROM public.normalized_products AS p WHERE p.id = i.normalized_product_id
     )"""
@@ -41,6 +38,9 @@ BY_KEY = """(
 
 
 def function(is_missing: str) -> str:
+    # The rows of a table are told by JSON, in which ids, dates and numbers are exact. A price has
+    # the store and the day of its purchase.
+    # The plans may not depend on the values: to plan takes longer than to run.
     return f"""
 CREATE OR REPLACE FUNCTION public.record_purchase(
   purchase json, raw_data jsonb, items json, prices json, expected_store text,
