@@ -9,8 +9,20 @@ from typing import Final
 NANOS: Final = 1_000_000_000
 """Nanos in a unit of money, and in a second."""
 
+_PLACES: Final = 9
+_CENT: Final = NANOS // 100
+
+_UNITS: Final = 2**63
+"""The first number of units that the contract's field cannot carry."""
+
+_DIGITS: Final = 19
+"""The digits of that number. With more a number is not written out, which takes memory."""
+
+_TOO_MANY: Final = "has more units than 64 bits hold"
+
 _PLAIN: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?", re.ASCII)
 _EXACT: Final = decimal.Context(prec=40, traps=[decimal.Inexact, decimal.InvalidOperation])
+"""In place of the thread's, which is the program's to choose."""
 
 
 def money_to_parts(amount: decimal.Decimal | int) -> tuple[int, int]:
@@ -18,11 +30,15 @@ def money_to_parts(amount: decimal.Decimal | int) -> tuple[int, int]:
 
     Raises:
         TypeError: The amount is neither a Decimal nor an int; a float above all.
-        ValueError: It is no finite number or has more than nine decimal places.
+        ValueError: It is no finite number, has more than nine decimal places, or more units
+            than 64 bits hold.
     """
     message = "has more than nine decimal places"
+    number = _exact(amount)
+    if number.adjusted() >= _DIGITS:
+        raise ValueError(_TOO_MANY)
     try:
-        nanos = _exact(amount).scaleb(9, _EXACT)
+        nanos = number.scaleb(_PLACES, _EXACT)
     except decimal.Inexact:  # of a float's 50 digits
         raise ValueError(message) from None
     whole = int(nanos)
@@ -30,6 +46,8 @@ def money_to_parts(amount: decimal.Decimal | int) -> tuple[int, int]:
         raise ValueError(message)
     sign = -1 if whole < 0 else 1
     units, rest = divmod(abs(whole), NANOS)
+    if units >= _UNITS:
+        raise ValueError(_TOO_MANY)
     return sign * units, sign * rest
 
 
@@ -42,9 +60,10 @@ def money_from_parts(units: int, nanos: int) -> decimal.Decimal:
     if not -NANOS < nanos < NANOS or (units > 0 > nanos) or (units < 0 < nanos):
         message = "units and nanos must have the same sign, and nanos be less than a unit"
         raise ValueError(message)
-    amount = decimal.Decimal(units * NANOS + nanos).scaleb(-9, _EXACT)
-    cents = amount.quantize(decimal.Decimal("0.01"), context=decimal.Context(prec=40))
-    return cents if cents == amount else amount.normalize(_EXACT)
+    cents, finer = divmod(units * NANOS + nanos, _CENT)
+    if not finer:
+        return decimal.Decimal(cents).scaleb(-2, _EXACT)
+    return decimal.Decimal(units * NANOS + nanos).scaleb(-_PLACES, _EXACT).normalize(_EXACT)
 
 
 def decimal_to_text(number: decimal.Decimal | int) -> str:
@@ -54,13 +73,14 @@ def decimal_to_text(number: decimal.Decimal | int) -> str:
         TypeError: It is neither a Decimal nor an int.
         ValueError: It is no finite number, or longer than the contract carries.
     """
-    text = format(_exact(number), "f")
+    message = "has more than 18 digits or more than nine decimal places"
+    exact = _exact(number)
+    if not -_PLACES <= exact.adjusted() < _DIGITS:
+        raise ValueError(message)
+    text = format(exact, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    if text == "-0":
-        text = "0"
     if not _PLAIN.fullmatch(text):
-        message = "has more than 18 digits or more than nine decimal places"
         raise ValueError(message)
     return text
 
@@ -88,15 +108,16 @@ def fit(number: decimal.Decimal, *, precision: int, scale: int) -> decimal.Decim
     Raises:
         ValueError: The number does not fit without rounding.
     """
-    if not number.is_finite():
-        message = "must be a finite number"
-        raise ValueError(message)
-    whole = number.scaleb(scale, _EXACT)
-    if whole != int(whole):
-        message = f"has more than {scale} decimal places"
-        raise ValueError(message)
-    if abs(whole) >= 10**precision:
+    message = f"has more than {scale} decimal places"
+    exact = _finite(number)
+    if exact.adjusted() >= precision - scale:
         message = f"has more than {precision - scale} digits before the point"
+        raise ValueError(message)
+    try:
+        whole = exact.scaleb(scale, _EXACT)
+    except decimal.Inexact:
+        raise ValueError(message) from None
+    if whole != int(whole):
         raise ValueError(message)
     return decimal.Decimal(int(whole)).scaleb(-scale, _EXACT)
 
@@ -105,8 +126,12 @@ def _exact(number: decimal.Decimal | int) -> decimal.Decimal:
     if isinstance(number, bool) or not isinstance(number, decimal.Decimal | int):
         message = f"must be a Decimal or an int, not {type(number).__name__}"
         raise TypeError(message)
-    number = decimal.Decimal(number)
+    return _finite(decimal.Decimal(number))
+
+
+def _finite(number: decimal.Decimal) -> decimal.Decimal:
+    """The number; zero without its sign and its exponent, which may be any."""
     if not number.is_finite():
         message = "must be a finite number"
         raise ValueError(message)
-    return number
+    return number or decimal.Decimal(0)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import decimal
+import tracemalloc
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -95,3 +97,73 @@ def test_fit_gives_the_scale_of_the_column() -> None:
         fit(D(10**10), precision=12, scale=2)
     with pytest.raises(ValueError, match="finite"):
         fit(D("NaN"), precision=12, scale=2)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [D("1E+999999"), D("-1E+999999"), D("1E+19"), 10**400, 2**63],
+    ids=lambda one: f"{D(one):.1e}",
+)
+def test_a_number_of_any_size_is_refused_at_once(number: decimal.Decimal | int) -> None:
+    """What is too great is told so, whatever its exponent; it is never written out."""
+    with pytest.raises(ValueError, match="more units than 64 bits hold"):
+        money_to_parts(number)
+    with pytest.raises(ValueError, match="more than 18 digits"):
+        decimal_to_text(number)
+    with pytest.raises(ValueError, match="10 digits before the point"):
+        fit(D(number), precision=12, scale=2)
+
+
+def test_a_huge_exponent_takes_no_memory() -> None:
+    """A gigabyte of zeros would be written for it."""
+    tracemalloc.start()
+    for number in (D("1E+999999999"), D("-1E-999999999")):
+        for convert in (money_to_parts, decimal_to_text, partial(fit, precision=12, scale=2)):
+            with pytest.raises(ValueError, match=r"digits|decimal places|64 bits"):
+                convert(number)
+    for zero in (D("0E+999999999"), D("-0E-999999999")):
+        assert money_to_parts(zero) == (0, 0)
+        assert decimal_to_text(zero) == "0"
+        assert str(fit(zero, precision=12, scale=2)) == "0.00"
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+def test_the_greatest_numbers_are_carried() -> None:
+    """What is refused begins right behind them."""
+    assert money_to_parts(2**63 - 1) == (2**63 - 1, 0)
+    assert money_to_parts(D(f"-{2**63 - 1}.999999999")) == (-(2**63) + 1, -999_999_999)
+    assert decimal_to_text(D("-999999999999999999.999999999")) == "-999999999999999999.999999999"
+    assert str(fit(D("0.9999"), precision=4, scale=4)) == "0.9999"
+    with pytest.raises(ValueError, match="0 digits before the point"):
+        fit(D(1), precision=4, scale=4)
+
+
+def test_many_digits_behind_the_point_are_refused() -> None:
+    """More than the arithmetic has room for is one error with the rest."""
+    with pytest.raises(ValueError, match="2 decimal places"):
+        fit(D("1." + "0" * 50 + "1"), precision=12, scale=2)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        decimal.Context(prec=1, rounding=decimal.ROUND_UP),
+        decimal.Context(prec=5, traps=list(decimal.Context().flags)),
+        decimal.Context(Emin=-1, Emax=1, clamp=1),
+    ],
+    ids=["few digits", "every trap", "small exponents"],
+)
+def test_the_threads_context_changes_nothing(context: decimal.Context) -> None:
+    """Precision, rounding and traps are the program's own; what is exact here stays so."""
+    with decimal.localcontext(context):
+        assert money_to_parts(D("-9999999999.9999")) == (-9_999_999_999, -999_900_000)
+        assert str(money_from_parts(-9_999_999_999, -999_900_000)) == "-9999999999.9999"
+        assert str(money_from_parts(9_999_999_999, 990_000_000)) == "9999999999.99"
+        assert decimal_to_text(D("12345678.90")) == "12345678.9"
+        assert (
+            str(text_to_decimal("999999999999999999.999999999")) == "999999999999999999.999999999"
+        )
+        assert str(fit(D("-9999999999.9900"), precision=12, scale=2)) == "-9999999999.99"
+        with pytest.raises(ValueError, match="2 decimal places"):
+            fit(D("1.505"), precision=12, scale=2)
