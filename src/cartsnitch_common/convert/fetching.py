@@ -210,7 +210,8 @@ async def stream_messages(
     Raises:
         TypeError: As in :func:`fetch_messages`.
         UnmappableValueError: As in :func:`fetch_messages`.
-        DatabaseError: As in :func:`fetch_messages`; also in the midst of the stream.
+        DatabaseError: As in :func:`fetch_messages`; also in the midst of the stream, and where
+            its transaction has ended, or none was begun.
         InvalidFieldError: ``batch_size`` is less than 1.
     """
     if batch_size < 1:

@@ -9,6 +9,7 @@ goes to the driver itself where that is the same; see ``direct.py``.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
@@ -23,11 +24,13 @@ from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM, Purchase
 from cartsnitch_common.convert.registry import mapping_of_row
 from cartsnitch_common.db import models
 from cartsnitch_common.db.driver_errors import database_errors
+from cartsnitch_common.db.failures import sqlstate_of
+from cartsnitch_common.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from sqlalchemy import Connection, CursorResult
+    from sqlalchemy import Connection, CursorResult, RootTransaction
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.orm import Session
 
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     type Parameters = dict[str, Any] | None
 
 _IDS: Final = "ids"
+_WITHOUT_TRANSACTION: Final = "a stream needs its transaction until it is read to the end"
+_NO_CURSOR: Final = frozenset({"25P01", "34000"})
+"""What a cursor meets without a transaction, and after a rollback behind its beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +116,12 @@ class Reading:
         """The messages in batches, by a cursor of the server."""
         connection = await self._connection(session)
         statement = self.statement.execution_options(stream_results=True)
-        with database_errors():
-            result: CursorResult[Any] = await connection.run_sync(
-                lambda each: each.execute(statement)
-            )
+        with _cursor_errors():
+            transaction, result = await connection.run_sync(_begin_stream, statement)
         try:
             while True:
-                with database_errors():
-                    records = await connection.run_sync(lambda _: _fetch(result, size))
+                with _cursor_errors():
+                    records = await connection.run_sync(_fetch_next, transaction, result, size)
                 if not records:
                     return
                 yield await self._messages(connection, records)
@@ -150,6 +154,40 @@ def _fetch_all(
     connection: Connection, statement: Select[Any], parameters: Parameters = None
 ) -> Sequence[Any]:
     return _fetch(connection.execute(statement, parameters))
+
+
+def _begin_stream(
+    connection: Connection, statement: Select[Any]
+) -> tuple[RootTransaction | None, CursorResult[Any]]:
+    """The transaction that a stream's cursor lives in, and its result."""
+    result = connection.execute(statement)
+    return connection.get_transaction(), result
+
+
+def _fetch_next(
+    connection: Connection,
+    transaction: RootTransaction | None,
+    result: CursorResult[Any],
+    size: int,
+) -> Sequence[Any]:
+    # Somebody else may have the connection by now, whose transaction would fail at the server.
+    if connection.closed or connection.get_transaction() is not transaction:
+        raise DatabaseError(_WITHOUT_TRANSACTION)
+    return _fetch(result, size)
+
+
+@contextmanager
+def _cursor_errors() -> Iterator[None]:
+    try:
+        with database_errors():
+            yield
+    except Exception as error:
+        state = sqlstate_of(error)
+        if isinstance(error, DatabaseError) or state not in _NO_CURSOR:
+            raise
+        ours = DatabaseError(_WITHOUT_TRANSACTION)
+        ours.sqlstate = state
+        raise ours from None
 
 
 def _fetch(result: CursorResult[Any], size: int | None = None) -> Sequence[Any]:
