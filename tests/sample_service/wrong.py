@@ -6,6 +6,7 @@ from __future__ import annotations
 import decimal
 
 import grpc
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch.catalog.v1 import Store, StoreSlug
@@ -16,7 +17,7 @@ from cartsnitch.type.v1 import Money
 from cartsnitch_common.config import Settings
 from cartsnitch_common.constants import Service
 from cartsnitch_common.contract.scalars import from_money, to_money
-from cartsnitch_common.convert import from_message, to_message
+from cartsnitch_common.convert import fetch_messages, from_message, stream_messages, to_message
 from cartsnitch_common.db import models
 from cartsnitch_common.events import Consumer, Event, outbox
 from cartsnitch_common.pydantic.purchase.v1 import Purchase as PydanticPurchase
@@ -61,6 +62,18 @@ def subscribe(consumer: Consumer[AsyncSession]) -> None:
     @consumer.on(Event)  # wrong: no payload
     async def on_event(event: Event[PricesUpdated], session: AsyncSession) -> None:
         print(event.payload.receipts, session)  # wrong: no such field
+
+
+async def read(session: AsyncSession) -> None:
+    """Statements with mistakes."""
+    await fetch_messages(session, select(models.Store.id))  # wrong: a column
+    await fetch_messages(session, select(models.Store, models.User))  # wrong: two entities
+    await fetch_messages(session, select(models.CurrentPrice))  # wrong: it has no message
+    await fetch_messages(session, select(models.Store), with_items=True)  # wrong: it has none
+    for store in await fetch_messages(session, select(models.Store)):
+        store.regular_price  # wrong: of a price
+    async for price in stream_messages(session, select(models.PriceHistory)):
+        price.slug  # wrong: of a store
 
 
 async def publish(session: AsyncSession) -> None:

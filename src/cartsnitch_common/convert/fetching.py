@@ -35,8 +35,25 @@ if TYPE_CHECKING:
     type Session = AsyncSession | AsyncConnection
     type Parameters = dict[str, Any] | None
 
+    class _Unknown:
+        """What no statement selects, but that of which nothing is known, ``Select[Any]``.
+
+        It stands first, because the first that fits is taken: stores, for what is unknown.
+        """
+
+
 BATCH: Final = 2000
 """The messages of a stream that are in memory at once. About 1 MB."""
+
+
+@overload
+async def fetch_messages[R: _Unknown](
+    session: Session,
+    statement: Select[R],
+    parameters: Parameters = ...,
+    *,
+    with_items: bool = ...,
+) -> list[Any]: ...
 
 
 @overload
@@ -125,6 +142,16 @@ async def fetch_messages(
         DatabaseError: The database refused or could not be used.
     """
     return await Reading.of(statement, with_items=with_items).all(session, parameters)
+
+
+@overload
+def stream_messages[R: _Unknown](
+    session: Session,
+    statement: Select[R],
+    *,
+    batch_size: int = ...,
+    with_items: bool = ...,
+) -> AsyncIterator[Any]: ...
 
 
 @overload
