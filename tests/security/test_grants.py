@@ -80,6 +80,18 @@ def test_the_first_run_makes_everything_and_the_second_nothing(at_head: Settings
     assert versions(at_head) == before
 
 
+def test_a_schema_in_front_of_ours_changes_nothing(at_head: Settings) -> None:
+    """Where another schema comes first in the login's path, the rights are those on our tables."""
+    execute(at_head, "CREATE SCHEMA other")
+    ((name,),) = execute(at_head, "SELECT quote_ident(current_database())")
+    execute(at_head, f"ALTER DATABASE {name} SET search_path = other, public")
+    apply_grants(at_head)
+    execute(at_head, "GRANT SELECT ON users TO PUBLIC")
+    assert apply_grants(at_head).taken == (Grant(PUBLIC, "users", "SELECT"),)
+    execute(at_head, f"ALTER DATABASE {name} RESET search_path")
+    assert are_right(at_head)
+
+
 def test_the_roles_cannot_log_in(at_head: Settings) -> None:
     """A role has no password to lose and no power beyond its tables."""
     apply_grants(at_head)

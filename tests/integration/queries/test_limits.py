@@ -26,6 +26,7 @@ from cartsnitch_common.db.queries.product_names import (
     select_products_by_name,
 )
 from cartsnitch_common.db.queries.purchases import purchases_of, select_purchases
+from cartsnitch_common.db.queries.sizes import list_sizes, select_size_history
 from cartsnitch_common.errors import InvalidFieldError
 
 DAY = dt.date(2026, 3, 10)
@@ -39,6 +40,7 @@ PAGES: list[tuple[Ask, Any]] = [
     (price_history, ID),
     (current_prices, ID),
     (purchases_of, "user"),
+    (list_sizes, ID),
     (find_products_by_name, "milk"),
 ]
 STATEMENTS: list[tuple[Callable[..., Any], Any]] = [
@@ -47,6 +49,7 @@ STATEMENTS: list[tuple[Callable[..., Any], Any]] = [
     (select_price_history, ID),
     (select_price_increases, DAY),
     (select_purchases, "user"),
+    (select_size_history, ID),
     (ask_products_by_name, "milk"),
     (select_products_by_name, "milk"),
 ]

@@ -22,6 +22,7 @@ from cartsnitch_common.db.queries.prices import (
 from cartsnitch_common.db.queries.product_codes import find_product_by_code, find_products_by_codes
 from cartsnitch_common.db.queries.product_names import find_products_by_name
 from cartsnitch_common.db.queries.purchases import purchases_of, with_items
+from cartsnitch_common.db.queries.sizes import list_sizes
 from tests.rows import Rows
 
 DAY = dt.date(2026, 3, 10)
@@ -147,6 +148,18 @@ async def test_a_change_that_is_not_written_yet_is_not_lost(
     assert getattr(await ask(session, written), other) == new
     stored = getattr(model, other)
     assert await session.scalar(select(func.max(stored))) == new
+
+
+async def test_a_line_that_was_matched_since_has_its_size(
+    session: AsyncSession, rows: Rows
+) -> None:
+    """A session that holds the line without its product finds the size that it prints."""
+    rows.add("purchase_items", product_name_raw="MILK 64 FL OZ", normalized_product_id=None)
+    row = await held(session, models.PurchaseItem)
+    product = rows.add("normalized_products")
+    change(rows, models.PurchaseItem, "normalized_product_id", product)
+    (size,) = await list_sizes(session, product)
+    assert (size.purchase_item_id, size.size, size.unit) == (row.id, "64", "fl oz")
 
 
 async def test_a_product_is_found_by_codes_that_its_held_row_lacks(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select, true, tuple_
 
 from cartsnitch_common.db.models import Purchase, PurchaseItem
-from cartsnitch_common.errors import InvalidFieldError
+from cartsnitch_common.db.queries.anew import anew
+from cartsnitch_common.db.queries.pages import LONGEST, PAGE, checked_limit
 from cartsnitch_common.values.printed_sizes import HAS_NUMBER, find_size
 
 if TYPE_CHECKING:
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    type Position = tuple[dt.date, uuid.UUID]
-
-PAGE: Final = 50
-"""The sizes of a page where the caller names no number."""
+    from cartsnitch_common.db.queries.pages import Position
 
 # Many lines print no size, and each read finds the product's lines anew: few large ones.
 _FIRST_LINES: Final = 100
@@ -84,6 +82,9 @@ def select_size_history(
         until: The last day, inclusive; None for no bound.
         after: The day and the line's id behind which to begin; None for the first.
         limit: The most lines; None for all.
+
+    Raises:
+        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
     """
     # LATERAL, and with a limit: of a product on many lines, or for few days, the planner
     # would read all purchases instead of the product's.
@@ -103,7 +104,7 @@ def select_size_history(
             PurchaseItem.product_name_raw.op("~")(HAS_NUMBER),
         )
         .order_by(*position)
-        .limit(limit)
+        .limit(None if limit is None else checked_limit(limit))
     )
     if after is not None:
         query = query.where(tuple_(*position) > tuple_(*after))
@@ -137,17 +138,15 @@ async def list_sizes(
     last. The arguments are those of :func:`select_size_history`.
 
     Raises:
-        InvalidFieldError: ``limit`` is less than 1.
+        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
     """
-    if limit < 1:
-        raise InvalidFieldError("limit", "must be at least 1")
     found: list[SeenSize] = []
-    lines = max(2 * limit, _FIRST_LINES)
+    lines = min(max(2 * checked_limit(limit), _FIRST_LINES), LONGEST)
     while True:
         query = select_size_history(
             product_id, store_id=store_id, since=since, until=until, after=after, limit=lines
         )
-        rows = (await session.execute(query)).all()
+        rows = (await session.execute(query, execution_options=anew(session))).all()
         found += [size for row in rows if (size := _seen(*row)) is not None]
         if len(found) >= limit or len(rows) < lines:
             return found[:limit]
