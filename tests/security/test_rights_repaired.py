@@ -176,6 +176,14 @@ def test_the_printed_sql_mends_it(at_head: Settings, wrong: str) -> None:
         assert find_drift(at_head) == ()
 
 
+def test_the_printed_sql_is_for_public(at_head: Settings) -> None:
+    """An operator whose own schema comes first gives the rights on the tables' schema."""
+    execute(at_head, "CREATE SCHEMA mine; REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    statements = "; ".join(["SET search_path = mine, public", "BEGIN", *script(), "COMMIT"])
+    execute(at_head, statements)
+    assert find_drift(at_head) == ()
+
+
 def test_what_others_have_on_the_log_stays(at_head: Settings, cluster: Cluster) -> None:
     """Another program's role keeps what it was given on a partition, a role and the schema."""
     cluster.user("an_analyst")

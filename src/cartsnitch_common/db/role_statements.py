@@ -182,6 +182,7 @@ def script(metadata: MetaData = Base.metadata) -> list[str]:
     ]
     return [
         "SET LOCAL lock_timeout = '2s'",
+        "SET LOCAL search_path = public",
         create_roles(),
         restrain_roles(metadata),
         own_schema(metadata),
