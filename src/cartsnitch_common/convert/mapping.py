@@ -23,6 +23,7 @@ from cartsnitch_common.convert import binary
 from cartsnitch_common.convert.codecs import codec_for
 from cartsnitch_common.convert.pairs import Pair
 from cartsnitch_common.convert.pieces import WIRE
+from cartsnitch_common.convert.projection import scalars
 from cartsnitch_common.convert.readers import build_copy_reader, build_values_reader
 from cartsnitch_common.convert.shapes import shape_of
 from cartsnitch_common.convert.wire import build_record_encoder, build_row_writer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from google.protobuf.message import Message
+    from sqlalchemy import ColumnElement
 
     from cartsnitch_common.convert.readers import CopyReader, ValuesReader
     from cartsnitch_common.convert.wire import RecordEncoder, RowWriter
@@ -96,6 +98,11 @@ class Mapping[R: Base, M: Message]:
         return tuple(pairs)
 
     @cached_property
+    def scalars(self) -> list[ColumnElement[Any]]:
+        """What a SELECT of messages reads; to make it anew takes a tenth of a short query."""
+        return scalars(self.row, self.pairs)
+
+    @cached_property
     def write_row(self) -> RowWriter:
         """From a row's attributes to the text of its bytes; raises one of DECLINED, or knows."""
         return build_row_writer(self.row.__name__, self.pairs)
@@ -151,7 +158,7 @@ class Mapping[R: Base, M: Message]:
         return self._slow_message(row).SerializeToString()
 
     def encode_records(self, records: Sequence[Any]) -> list[bytes]:
-        """The bytes of messages by records of the scalars of ``projection.project``.
+        """The bytes of messages by records of :attr:`scalars`.
 
         Raises:
             UnmappableValueError: A record holds a value that the contract cannot carry.

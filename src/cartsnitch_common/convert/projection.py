@@ -24,10 +24,11 @@ from sqlalchemy.sql.visitors import iterate
 from cartsnitch_common.convert.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from sqlalchemy import ColumnElement, Select
 
+    from cartsnitch_common.convert.mapping import Mapping
     from cartsnitch_common.convert.pairs import Pair
 
 _EPOCH: Final[ColumnElement[Any]] = literal_column(f"DATE '{dt.date(1970, 1, 1)}'")
@@ -37,31 +38,37 @@ _WORDS: Final = frozenset({"textclause", "textual_label_reference"})
 """How SQLAlchemy calls what it writes into a statement as it was given."""
 
 
-def project(statement: Select[Any], entity: Any, pairs: Sequence[Pair]) -> Select[Any]:
-    """A statement that selects an entity's scalars, in the order of the pairs.
-
-    Text: ids, numbers with all their digits, JSON. Whole numbers: days since 1970-01-01
-    of a date, microseconds since then of an instant. The others are as they are.
+def project(statement: Select[Any], entity: Any, mapping: Mapping[Any, Any]) -> Select[Any]:
+    """A statement that selects an entity's scalars, in the order of the mapping's pairs.
 
     Args:
         statement: A SELECT of the entity alone.
-        entity: A mapped class, or an ``aliased`` one.
-        pairs: The columns to read.
+        entity: The mapping's class, or an ``aliased`` one.
+        mapping: The entity's.
     """
     if not _speaks_of_its_columns(statement):
-        return _selecting(statement, scalars(entity, pairs))
+        found = mapping.scalars if entity is mapping.row else scalars(entity, mapping.pairs)
+        return _selecting(statement, found)
     # What the ORM selects, so that a column's number is the same.
     loaded = [each.key for each in inspect(entity).mapper.column_attrs if not each.deferred]
     inner = _selecting(statement, [getattr(entity, name) for name in loaded]).subquery()
     # PostgreSQL keeps a subquery's order where nothing is done with its rows but this.
-    outer = select(*_scalars(inner.c, pairs))
+    outer = select(*_scalars(inner.c, mapping.pairs))
     # Criteria that are given for an entity are read from the outermost statement alone.
     options: Any = statement._with_options  # noqa: SLF001 - as below
     return outer.options(*options).execution_options(**statement.get_execution_options())
 
 
 def scalars(entity: Any, pairs: Iterable[Pair]) -> list[ColumnElement[Any]]:
-    """The scalars of an entity, as :func:`project` selects them."""
+    """The scalars of an entity.
+
+    Text: ids, numbers with all their digits, JSON. Whole numbers: days since 1970-01-01
+    of a date, microseconds since then of an instant. The others are as they are.
+
+    Args:
+        entity: A mapped class, or an ``aliased`` one.
+        pairs: The columns to read.
+    """
     return _scalars({pair.column: getattr(entity, pair.column) for pair in pairs}, pairs)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import ARRAY, Select, Uuid, bindparam, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch_common.convert.direct import Direct
-from cartsnitch_common.convert.projection import project, scalars
+from cartsnitch_common.convert.projection import project
 from cartsnitch_common.convert.purchase import PURCHASE, PURCHASE_ITEM, PurchaseMapping
 from cartsnitch_common.convert.registry import mapping_of_row
 from cartsnitch_common.db import models
@@ -81,7 +81,7 @@ class Reading:
         mapping = mapping_of_row(inspect(entity).mapper.class_)
         if with_items and mapping is not PURCHASE:
             raise TypeError("only purchases have items")
-        projected = project(statement, entity, mapping.pairs)
+        projected = project(statement, entity, mapping)
         return cls(
             mapping=mapping,
             statement=projected,
@@ -215,7 +215,7 @@ async def _with_items(
     wanted = bindparam(_IDS, [UUID(one) for one in ids], type_=ARRAY(Uuid))
     items = models.PurchaseItem
     statement = (
-        select(*scalars(items, PURCHASE_ITEM.pairs))
+        select(*PURCHASE_ITEM.scalars)
         .where(items.purchase_id == func.any(wanted))
         .order_by(items.purchase_id, items.id)
     )
