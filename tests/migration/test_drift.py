@@ -61,6 +61,11 @@ DRIFTS: dict[str, Drift] = {
         'column event_outbox.id: sequence is "bigint from 1 by 2 within 1 9223372036854775807",'
         ' not "bigint from 1 by 1 within 1 9223372036854775807"',
     ),
+    "a sequence of which each session draws many": Drift(
+        "ALTER SEQUENCE event_outbox_id_seq CACHE 50",
+        'column event_outbox.id: sequence is "bigint from 1 by 1 within 1 9223372036854775807'
+        ' cached by 50", not "bigint from 1 by 1 within 1 9223372036854775807"',
+    ),
     "a dropped comment of a table": Drift(
         "COMMENT ON TABLE coupons IS NULL",
         'table coupons: comment is nothing, not "Offers of the stores."',
