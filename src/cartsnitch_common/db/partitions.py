@@ -21,6 +21,13 @@ _NAMES: Final = "_(first|default|[0-9]{8})"
 # What the table's own migration of the time before has left on the first one.
 _LEFT: Final = ("event_log_first.ix_event_log_relayed_at",)
 
+# As a session with SAME_WORDS shows the bound of a day or of the first partition.
+_INSTANT: Final = r"""\(''(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?[+-][\d:]+)''\)"""
+
+# event_log_keep makes today and three days more, and makes none while a later one is there.
+# A day is added, for the check may have begun before a midnight at which the job went on.
+_AHEAD: Final = "interval '120 hours'"
+
 _PARTS: Final = f"""
 WITH ours AS (
   SELECT oid, relnamespace, relname FROM pg_class
@@ -54,6 +61,23 @@ UNION ALL
 SELECT name, 'has the option ' || option FROM parts, unnest(reloptions) AS option
 """
 
+_BOUNDS: Final = f"""
+SELECT name, what FROM parts,
+LATERAL (SELECT pg_get_expr(relpartbound, oid) AS bound) AS b,
+LATERAL (SELECT CAST(substring(bound FROM 'FROM {_INSTANT} TO') AS timestamptz) AS since,
+  CAST(substring(bound FROM ' TO {_INSTANT}$') AS timestamptz) AS until) AS i,
+LATERAL (VALUES
+  (name ~ '_default$' AND bound <> 'DEFAULT', 'is not the default partition'),
+  (name ~ '_first$' AND (bound NOT LIKE '%FROM (MINVALUE) TO%' OR until IS NULL
+    OR until <> date_trunc('day', until, 'UTC')), 'does not end the past at a midnight of UTC'),
+  (name ~ '_[0-9]{{8}}$' AND (since IS NULL OR until IS NULL
+    OR since <> date_trunc('day', since, 'UTC') OR until <> since + interval '24 hours'
+    OR to_char(since AT TIME ZONE 'UTC', '_YYYYMMDD') <> substring(name FROM '_[0-9]{{8}}$')),
+    'does not hold the day of its name, in UTC'),
+  (until > now() + {_AHEAD}, 'ends later than what event_log_keep makes, which so makes no day')
+) AS a (applies, what) WHERE applies AND bound IS NOT NULL AND name ~ pattern
+"""
+
 _BELOW: Final = """
 SELECT name, format('column %I has another default', a.attname)
 FROM parts JOIN pg_attribute a ON a.attrelid = parts.oid
@@ -85,10 +109,15 @@ FROM parts, LATERAL (
 ) AS a (kind, own)
 """
 
-_QUERY: Final = text(f"{_PARTS} {_AS_TABLES} UNION ALL {_BELOW}")
+_QUERY: Final = text(f"{_PARTS} {_AS_TABLES} UNION ALL {_BOUNDS} UNION ALL {_BELOW}")
 
 
 def find_partition_drift(connection: Connection, tables: Sequence[str]) -> tuple[str, ...]:
-    """Every difference of the partitions of these tables, one line each; nothing is written."""
+    """Every difference of the partitions of these tables, one line each; nothing is written.
+
+    Args:
+        connection: With ``SAME_WORDS``.
+        tables: The names of what may have partitions.
+    """
     found = connection.execute(_QUERY, {"tables": list(tables), "left": list(_LEFT)})
     return tuple(sorted(f"partition {name}: {what}" for name, what in found))
