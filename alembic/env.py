@@ -21,7 +21,7 @@ from cartsnitch_common.config import Settings
 from cartsnitch_common.db.engine import in_autocommit
 from cartsnitch_common.db.migrate import exclusive_connection
 from cartsnitch_common.db.models import Base
-from cartsnitch_common.db.operations import LIFT, LIMITS, RESTORE
+from cartsnitch_common.db.operations import LIFT, LIMITS, RESTORE, SCRIPT
 from cartsnitch_common.db.revisions import VERSION_TABLE, note_served, served_by
 from cartsnitch_common.errors import CartsnitchError
 
@@ -107,6 +107,7 @@ def run_alone() -> None:
 def print_sql() -> None:
     """Write the SQL of `alembic upgrade --sql`."""
     configure(dialect_name="postgresql", literal_binds=True, dialect_opts={"paramstyle": "named"})
+    context.get_context().impl.static_output(f"{SCRIPT};")
     with context.begin_transaction():
         context.run_migrations()
 

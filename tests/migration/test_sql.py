@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
+from psycopg.pq import TransactionStatus
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
@@ -94,9 +96,37 @@ def test_the_script_makes_the_same_schema(
     empty: Settings, empty_database: str, database: str
 ) -> None:
     """Who may run nothing but SQL in production gets what the command makes."""
-    script = as_sql("head")
-    with psycopg.connect(empty_database, autocommit=True) as connection:
-        for statement in script.split(";\n\n"):
-            connection.execute(statement)  # type: ignore[arg-type]
+    run(empty_database)
     assert migrate.check(empty).is_at_head
     assert catalog(empty_database) == catalog(database)
+
+
+def test_another_schema_in_front_gets_nothing(
+    empty: Settings, empty_database: str, database: str
+) -> None:
+    """All is made in public, and the steps outside a transaction have no limits, as in a run."""
+    name = empty_database.rpartition("/")[2]
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA theirs")
+        for setting in ("search_path = theirs, public", "statement_timeout = '9s'"):
+            connection.execute(f"ALTER DATABASE {name} SET {setting}")  # type: ignore[arg-type]
+    limits = run(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        for setting in ("search_path", "statement_timeout"):
+            connection.execute(f"ALTER DATABASE {name} RESET {setting}")  # type: ignore[arg-type]
+        here = "SELECT relname FROM pg_class WHERE relnamespace = 'theirs'::regnamespace"
+        assert connection.execute(here).fetchall() == []
+    assert migrate.check(empty).is_at_head
+    assert catalog(empty_database) == catalog(database)
+    assert limits == {"0"}
+
+
+def run(url: str) -> set[Any]:
+    """Run the script up to the head; return the limits on time outside its transactions."""
+    limits = set()
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in as_sql("head").split(";\n\n"):
+            connection.execute(statement)  # type: ignore[arg-type]
+            if connection.info.transaction_status == TransactionStatus.IDLE:
+                limits |= set(connection.execute("SHOW statement_timeout").fetchone() or ())
+    return limits

@@ -51,7 +51,7 @@ from sqlalchemy.schema import DropIndex
 if TYPE_CHECKING:
     from sqlalchemy import Index
 
-__all__ = ["LIFT", "LIMITS", "RESTORE", "PatientPostgresql"]
+__all__ = ["LIFT", "LIMITS", "RESTORE", "SCRIPT", "PatientPostgresql"]
 
 LIMITS: Final = (
     "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '60s';"
@@ -84,6 +84,13 @@ RESTORE: Final = (
     f"SELECT set_config(name, reset_val, false) FROM {_OUTSIDE} WHERE setting <> reset_val"
 )
 """What comes after such a step."""
+
+SCRIPT: Final = f"SET search_path = public; {LIFT}"
+"""What a script of migrations begins with; its steps outside a transaction need nothing more.
+
+A run is refused where another schema comes first. A script cannot be: psql goes on after an
+error, and would leave half of the tables there.
+"""
 
 _IS_VALID: Final = text(
     "SELECT i.indisvalid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"
