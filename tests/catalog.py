@@ -9,6 +9,7 @@ from sqlalchemy import NullPool
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.catalog import read_catalog
 from cartsnitch_common.db.engine import sync_engine
+from cartsnitch_common.db.revisions import VERSION_TABLE
 
 if TYPE_CHECKING:
     from cartsnitch_common.db.catalog import Facts
@@ -18,7 +19,12 @@ def catalog(url: str) -> Facts:
     """Everything in the schema public but the version table."""
     engine = sync_engine(Settings.load(database_url=url), poolclass=NullPool)
     with engine.connect() as connection:
-        return read_catalog(connection)
+        facts = read_catalog(connection)
+    return {
+        key: value
+        for key, value in facts.items()
+        if key.partition(" ")[2].partition(".")[0] != VERSION_TABLE
+    }
 
 
 def of_kind(facts: Facts, kind: str) -> dict[str, dict[str, str]]:

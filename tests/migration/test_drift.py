@@ -43,6 +43,11 @@ DRIFTS: dict[str, Drift] = {
         "ALTER TABLE purchases ALTER total DROP NOT NULL",
         'column purchases.total: nullability is "null", not "not null"',
     ),
+    "a column in which old rows may be NULL": Drift(
+        "ALTER TABLE coupons ALTER requires_clip DROP NOT NULL;"
+        "ALTER TABLE coupons ADD CONSTRAINT mine NOT NULL requires_clip NOT VALID",
+        'column coupons.requires_clip: nullability is "not null, not valid", not "not null"',
+    ),
     "a changed default": Drift(
         "ALTER TABLE user_store_accounts ALTER status SET DEFAULT 'active'",
         "column user_store_accounts.status: default is \"'active'::character varying\","

@@ -1,8 +1,8 @@
 """What a schema consists of, read from PostgreSQL's catalog in words that can be compared.
 
 PostgreSQL 15 to 18 give the same words: a NOT NULL is told of its column, not as
-the constraint that it is since 18. The schema's name is left out: it is public, where
-the migrations make everything and the functions look for it.
+the constraint that it is since 18, where old rows may break it. The schema's name is
+left out: it is public, where the migrations make everything and the functions look for it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
-
-from cartsnitch_common.db.revisions import VERSION_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,13 +35,13 @@ A server, a database or a role may have other settings, of which each changes th
 """
 
 # The tables to look at, without the partitions that a job makes and drops; see partitions.py.
-_OURS: Final = f"""
+_OURS: Final = """
 WITH schema AS (
   SELECT oid, quote_ident(nspname) || '.' AS prefix FROM pg_namespace
   WHERE nspname = current_schema()
 ), ours AS (
   SELECT c.*, prefix FROM pg_class c JOIN schema s ON s.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relname <> '{VERSION_TABLE}'
+  WHERE c.relkind IN ('r', 'p', 'v', 'm')
   AND coalesce(c.relname = ANY(CAST(:tables AS text[])), NOT c.relispartition)
 )
 """
@@ -70,7 +68,9 @@ FROM ours
 _COLUMNS: Final = """
 SELECT relname || '.' || attname AS name,
   format_type(atttypid, atttypmod) AS type,
-  CASE WHEN attnotnull THEN 'not null' ELSE 'null' END AS nullability,
+  CASE WHEN NOT attnotnull THEN 'null' WHEN EXISTS (SELECT FROM pg_constraint k
+    WHERE conrelid = attrelid AND contype = 'n' AND conkey = ARRAY[attnum] AND NOT convalidated)
+    THEN 'not null, not valid' ELSE 'not null' END AS nullability,
   CASE attgenerated WHEN '' THEN pg_get_expr(adbin, adrelid) END AS "default",
   CASE WHEN attgenerated <> '' THEN concat_ws(' ', pg_get_expr(adbin, adrelid),
     CASE attgenerated WHEN 's' THEN 'stored' ELSE 'virtual' END) END AS generated,
@@ -164,7 +164,7 @@ def read_catalog(
     tables: Sequence[str] | None = None,
     functions: Sequence[str] | None = None,
 ) -> Facts:
-    """Read what the current schema holds, but for the table of the migrations.
+    """Read what the current schema holds, the table of the migrations too.
 
     Args:
         connection: Any; nothing is written.
