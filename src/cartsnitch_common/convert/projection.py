@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.orm import LoaderCriteriaOption
 from sqlalchemy.sql.visitors import iterate
 
 from cartsnitch_common.convert.shapes import Shape
@@ -46,6 +47,7 @@ def project(statement: Select[Any], entity: Any, mapping: Mapping[Any, Any]) -> 
         entity: The mapping's class, or an ``aliased`` one.
         mapping: The entity's.
     """
+    statement = _without_loading(statement)
     if not _speaks_of_its_columns(statement):
         found = mapping.scalars if entity is mapping.row else scalars(entity, mapping.pairs)
         return _selecting(statement, found)
@@ -70,6 +72,20 @@ def scalars(entity: Any, pairs: Iterable[Pair]) -> list[ColumnElement[Any]]:
         pairs: The columns to read.
     """
     return _scalars({pair.column: getattr(entity, pair.column) for pair in pairs}, pairs)
+
+
+def _without_loading(statement: Select[Any]) -> Select[Any]:
+    """The statement without the options that tell how an entity is loaded.
+
+    They are errors where none is. Criteria stay: they choose rows.
+    """
+    given: Any = statement._with_options  # noqa: SLF001 - as below
+    criteria = tuple(each for each in given if isinstance(each, LoaderCriteriaOption))
+    if len(criteria) == len(given):
+        return statement
+    bare = statement._generate()  # noqa: SLF001 - options() only adds some
+    bare._with_options = criteria  # noqa: SLF001
+    return bare
 
 
 def _speaks_of_its_columns(statement: Any) -> bool:

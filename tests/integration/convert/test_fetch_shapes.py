@@ -19,12 +19,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased, with_loader_criteria
+from sqlalchemy.orm import (
+    aliased,
+    contains_eager,
+    defer,
+    joinedload,
+    lazyload,
+    load_only,
+    raiseload,
+    selectinload,
+    subqueryload,
+    with_loader_criteria,
+)
 
 from cartsnitch.purchase.v1 import Purchase
 from cartsnitch_common.convert import fetch_messages, stream_messages, to_message
 from cartsnitch_common.db import models
 from cartsnitch_common.db.models import PriceHistory, Store
+from cartsnitch_common.db.queries.purchases import with_items
 
 pytestmark = pytest.mark.xdist_group("filled")  # one filled database for all of them
 
@@ -152,6 +164,54 @@ async def test_purchases_of_any_order_bring_their_items(session: AsyncSession) -
     for one in found:
         assert {item.purchase_id for item in one.items} <= {one.id}
     assert [Purchase(id=one.id) for one in found] == [Purchase(id=one.id) for one in bare]
+
+
+LOADED: dict[str, Callable[[Any], Any]] = {
+    "load_only": lambda one: one.options(load_only(models.Purchase.total)),
+    "defer": lambda one: one.options(defer(models.Purchase.total)),
+    "selectinload": with_items,
+    "subqueryload": lambda one: one.options(subqueryload(models.Purchase.items)),
+    "joinedload": lambda one: one.options(joinedload(models.Purchase.items)),
+    "contains_eager": lambda one: one.options(contains_eager(models.Purchase.items)),
+    "of items": lambda one: one.options(
+        selectinload(models.Purchase.items).load_only(models.PurchaseItem.upc)
+    ),
+    "lazyload": lambda one: one.options(lazyload("*")),
+    "raiseload": lambda one: one.options(raiseload(models.Purchase.items)),
+    "with criteria": lambda one: one.options(
+        selectinload(models.Purchase.items),
+        with_loader_criteria(models.Purchase, models.Purchase.total > 5),
+    ),
+}
+ORDERED: dict[str, Callable[[Any], Any]] = {
+    "a column": lambda one: one.order_by(models.Purchase.total, models.Purchase.id),
+    "text": lambda one: one.order_by(text("total"), models.Purchase.id),
+    "a number": lambda one: one.order_by(text("7, 1")),
+    "distinct": lambda one: (
+        one.join(models.Purchase.items)
+        .distinct()
+        .order_by(models.Purchase.total, models.Purchase.id)
+    ),
+}
+
+
+@pytest.mark.parametrize("order", ORDERED)
+@pytest.mark.parametrize("loaded", LOADED)
+async def test_what_a_statement_says_of_loading_is_not_followed(
+    loaded: str, order: str, session: AsyncSession
+) -> None:
+    """The messages are those of a statement that says nothing of it."""
+    bare = ORDERED[order](select(models.Purchase)).limit(40)
+    if loaded == "with criteria":
+        bare = bare.options(with_loader_criteria(models.Purchase, models.Purchase.total > 5))
+    expected = await same(session, bare)
+    assert len(expected) == 40
+    asked = LOADED[loaded](ORDERED[order](select(models.Purchase))).limit(40)
+    for way in ("executed", "directly"):
+        assert await fetch_messages(session, asked) == expected, way
+    assert [one async for one in stream_messages(session, asked, batch_size=17)] == expected
+    carrying = await fetch_messages(session, bare, with_items=True)
+    assert await fetch_messages(session, asked, with_items=True) == carrying
 
 
 async def test_a_statement_of_text_order_keeps_its_options(session: AsyncSession) -> None:
