@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-from cartsnitch_common.db.drift import differences
+from cartsnitch_common.config import Settings
+from cartsnitch_common.constants import Service
+from cartsnitch_common.db.drift import differences, find_drift
 from cartsnitch_common.db.revisions import VERSION_TABLE as TABLE
+from cartsnitch_common.db.role_statements import script
+from cartsnitch_common.db.roles import role_of
+from cartsnitch_common.values.ids import new_uuid
 
 # What somebody does to the table of the migrations, and the lines that tell of it.
 DRIFTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -42,3 +48,40 @@ def test_a_changed_version_table_is_named(connection: Connection, drift: str) ->
     statements, told = DRIFTS[drift]
     connection.exec_driver_sql(statements)
     assert differences(connection) == told
+
+
+SETTING = "setting session_replication_role"
+SAID = 'is "replica", so that no trigger runs and no foreign key is checked'
+
+
+def test_triggers_that_are_off_in_each_session_are_named(at_head: Settings) -> None:
+    """Where the database says so, or the server or a URL; ``local`` switches off nothing."""
+    url = at_head.require_database_url()
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as connection:
+
+        def set_to(value: str) -> None:
+            statement = f"ALTER DATABASE {name} SET session_replication_role = '{value}'"
+            connection.execute(statement)  # type: ignore[arg-type]
+
+        set_to("replica")
+        assert find_drift(at_head) == (f"{SETTING} for the database {name} {SAID}",)
+        set_to("local")
+        assert find_drift(at_head) == ()
+        asks = Settings.load(database_url=f"{url}?options=-csession_replication_role%3Dreplica")
+        assert find_drift(asks) == (f"{SETTING} for this session {SAID}",)
+
+
+def test_triggers_that_are_off_for_a_service_are_named(connection: Connection) -> None:
+    """Of each login that is a member of a service's role; those of others are theirs."""
+    login, other = f"login_{new_uuid().hex}", f"other_{new_uuid().hex}"
+    for each in (login, other):
+        connection.exec_driver_sql(
+            f"CREATE ROLE {each} LOGIN; ALTER ROLE {each} SET session_replication_role = REPLICA"
+        )
+    assert differences(connection) == ()
+    for statement in script():
+        connection.execute(text(statement))
+    assert differences(connection) == ()
+    connection.exec_driver_sql(f"GRANT {role_of(Service.API)} TO {login}")
+    assert differences(connection) == (f"{SETTING} for {login} {SAID}",)

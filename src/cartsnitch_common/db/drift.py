@@ -14,6 +14,7 @@ from cartsnitch_common.db.catalog import SAME_WORDS, read_catalog
 from cartsnitch_common.db.migrate import own_engine
 from cartsnitch_common.db.partitions import find_partition_drift
 from cartsnitch_common.db.rights import find_grant_drift
+from cartsnitch_common.db.settings_drift import find_setting_drift
 from cartsnitch_common.values.texts import one_line
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def differences(connection: Connection) -> tuple[str, ...]:
         *compare(expected, found),
         *find_partition_drift(connection, tables),
         *find_grant_drift(connection),
+        *find_setting_drift(connection),
     )
 
 
