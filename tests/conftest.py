@@ -31,14 +31,24 @@ PROGRAMS = {
         "tests/integration/engine/test_pooler.py",
         "tests/integration/events/test_behind_pooler.py",
     ),
+    "postgres": ("tests/migration/test_distribution.py",),
     "redis-server": ("tests/integration/redis/test_distribution.py",),
 }
 """What some tests need that no wheel brings, and where they are."""
 
+OLDEST_POSTGRES = 15
+
+
+def find_program(name: str) -> str | None:
+    """Where the distribution has a program; of several PostgreSQLs the oldest that will do."""
+    versions = [(int(folder.name), folder) for folder in Path("/usr/lib/postgresql").glob("[1-9]*")]
+    fit = [f"{folder}/bin" for version, folder in sorted(versions) if version >= OLDEST_POSTGRES]
+    places = [os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", *fit]
+    return shutil.which(name, path=os.pathsep.join(places))
+
 
 def missing_programs() -> list[str]:
-    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
-    return [name for name in PROGRAMS if shutil.which(name, path=places) is None]
+    return [name for name in PROGRAMS if find_program(name) is None]
 
 
 collect_ignore = [
