@@ -16,6 +16,7 @@ from psycopg import sql
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
 from cartsnitch_common.db.grants import apply_grants
+from cartsnitch_common.db.role_statements import script
 from cartsnitch_common.db.roles import ROLES
 from cartsnitch_common.embedded.postgres import PostgresServer
 from cartsnitch_common.values.ids import new_uuid
@@ -94,6 +95,15 @@ def execute(settings: Settings, statements: str) -> list[Any]:
     with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
         cursor = connection.execute(statements)
         return cursor.fetchall() if cursor.description else []
+
+
+def run_script(settings: Settings) -> None:
+    """Give the rights as an operator does who runs what `--sql` prints."""
+    execute(settings, "; ".join(["BEGIN", *script(), "COMMIT"]))
+
+
+both_ways = pytest.mark.parametrize("grant", [apply_grants, run_script], ids=["run", "sql"])
+"""The two ways of giving the rights, as a function of the settings."""
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from cartsnitch_common.db.role_statements import (
     take,
 )
 from cartsnitch_common.db.roles import ROLES, SCHEMA_OWNER, Grant, table_names
+from cartsnitch_common.db.runner import reason_of
 from cartsnitch_common.db.url import SETTING
 from cartsnitch_common.errors import (
     AccessDeniedError,
@@ -84,7 +85,7 @@ def apply_grants(settings: Settings) -> GrantsResult:
         SettingError: the database's address is not set, or it cannot be used.
         SchemaVersionError: the database is not at head: tables are missing, or are
             a newer version's, whose rights this one would take away.
-        GrantError: the connected user may not do what is needed.
+        GrantError: the connected user may not do what is needed, or a statement failed.
     """
     status = migrate.require_schema(settings)
     if not status.is_at_head:
@@ -98,7 +99,7 @@ def apply_grants(settings: Settings) -> GrantsResult:
             pass  # another held a table
         except DBAPIError as error:
             if sqlstate_of(error) != _ROLE_CHANGED:
-                raise
+                raise GrantError(reason_of(error)) from None
         longest = min(_LONGEST_PAUSE, 0.05 * 2**attempt)
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
     raise GrantError("nothing was changed: others hold the tables all the while")

@@ -14,6 +14,7 @@ from cartsnitch_common.db.roles import (
     GRANT_OPTION,
     MEMBERSHIP,
     OWNERSHIP,
+    PARAMETER,
     PUBLIC,
     ROLES,
     SCHEMA_OWNER,
@@ -22,6 +23,7 @@ from cartsnitch_common.db.roles import (
     expected_grants,
     table_names,
 )
+from cartsnitch_common.db.signatures import FUNCTION, public_functions, signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,23 +39,37 @@ _OBJECTS: Final = """
         SELECT c.oid, c.relowner, c.relacl, c.oid::regclass::text, true
         FROM ours JOIN pg_inherits ON inhparent = ours.oid
         JOIN pg_class c ON c.oid = inhrelid AND c.relispartition
-    ), owned AS (
-        SELECT name, owner, NULL::aclitem[] AS acl FROM ours
+    ), objects AS (
+        SELECT name, owner, relacl AS acl, 'r'::"char" AS kind FROM ours
         UNION ALL
-        SELECT 'FUNCTION ' || quote_ident(proname), proowner, proacl FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(:functions)
+        SELECT 'SEQUENCE ' || quote_ident(s.relname), owner, s.relacl, 's'
+        FROM ours
+        JOIN pg_depend d ON d.refobjid = ours.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class s ON s.oid = d.objid AND d.classid = 'pg_class'::regclass
+            AND s.relkind = 'S'
+        UNION ALL
+        SELECT 'FUNCTION ' || quote_ident(proname), proowner, proacl, 'f' FROM pg_proc p
+        WHERE pronamespace = current_schema()::regnamespace
+        AND format('%s(%s)', proname, pg_get_function_identity_arguments(p.oid)) = ANY(:functions)
     )
 """
 
 _ON_TABLES: Final = f"""
     SELECT r.rolname, name, '{OWNERSHIP}', '', false, false
-    FROM owned JOIN pg_roles r ON r.oid = owner
+    FROM objects JOIN pg_roles r ON r.oid = owner WHERE kind <> 's'
     UNION ALL
     SELECT coalesce(r.rolname, '{PUBLIC}'), name, privilege_type, attname, is_grantable, false
     FROM given LEFT JOIN pg_roles r ON r.oid = grantee
     WHERE grantee <> owner
     UNION ALL
     SELECT '{SCHEMA_OWNER}', name, '{OWNERSHIP}', '', false, true FROM ours WHERE is_partition
+    UNION ALL
+    -- What an owner has of itself can be taken from it, and foreign keys are checked with it.
+    SELECT '{SCHEMA_OWNER}', name, o.privilege_type, '', false, true
+    FROM objects, aclexplode(acldefault(kind, owner)) o
+    WHERE o.grantee = owner AND acl IS NOT NULL AND NOT EXISTS (
+        SELECT FROM aclexplode(acl) a
+        WHERE a.grantee = owner AND a.privilege_type = o.privilege_type)
 """
 
 # Only of the roles of this package, and of everybody what is more than to look into the
@@ -91,6 +107,18 @@ _ON_THE_SERVER: Final = f"""
     FROM pg_database JOIN roles ON roles.oid = datdba
     WHERE datname = current_database() AND rolname <> '{SCHEMA_OWNER}'
     UNION ALL
+    -- That everybody may connect and make temporary tables is PostgreSQL's default.
+    SELECT coalesce(rolname, '{PUBLIC}'), 'DATABASE ' || quote_ident(datname), privilege_type, '',
+        is_grantable, false
+    FROM pg_database, aclexplode(datacl) LEFT JOIN roles ON roles.oid = grantee
+    WHERE datname = current_database() AND privilege_type = 'CREATE' AND grantee <> datdba
+    AND (grantee = 0 OR rolname <> '{SCHEMA_OWNER}')
+    UNION ALL
+    SELECT coalesce(rolname, '{PUBLIC}'), '{PARAMETER}' || quote_ident(parname), privilege_type,
+        '', is_grantable, false
+    FROM pg_parameter_acl, aclexplode(paracl) LEFT JOIN roles ON roles.oid = grantee
+    WHERE grantee = 0 OR rolname IS NOT NULL
+    UNION ALL
     SELECT rolname, '{SERVER}', attribute, '', false, false
     FROM roles, LATERAL (VALUES {_HAS}) AS a (attribute, has) WHERE has
     UNION ALL
@@ -100,21 +128,13 @@ _ON_THE_SERVER: Final = f"""
 
 _RIGHTS: Final = f"""
     {_OBJECTS}, given AS (
+        -- That everybody may call some functions is a fact of the schema; see catalog.py.
         SELECT name, owner, '' AS attname, a.*
-        FROM ours, aclexplode(coalesce(relacl, acldefault('r', owner))) a
+        FROM objects, aclexplode(coalesce(acl, acldefault(kind, owner))) a
+        WHERE kind <> 'f' OR grantee <> 0 OR name <> ALL(:public)
         UNION ALL
         SELECT name, owner, quote_ident(c.attname), a.*
         FROM ours JOIN pg_attribute c ON c.attrelid = ours.oid, aclexplode(c.attacl) a
-        UNION ALL
-        SELECT 'SEQUENCE ' || quote_ident(s.relname), owner, '', a.*
-        FROM ours
-        JOIN pg_depend d ON d.refobjid = ours.oid AND d.refclassid = 'pg_class'::regclass
-        JOIN pg_class s ON s.oid = d.objid AND d.classid = 'pg_class'::regclass
-            AND s.relkind = 'S',
-        aclexplode(coalesce(s.relacl, acldefault('s', owner))) a
-        UNION ALL
-        -- That not everybody may call it is a fact of the schema; see catalog.py.
-        SELECT name, owner, '', a.* FROM owned, aclexplode(acl) a WHERE grantee <> 0
     ), schema AS (
         SELECT *, 'SCHEMA ' || quote_ident(nspname) AS name FROM pg_namespace
         WHERE nspname = current_schema()
@@ -128,8 +148,8 @@ _POWER: Final = f"""
     {_OBJECTS}
     SELECT
         (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user),
-        (SELECT string_agg(name, ', ' ORDER BY name) FROM owned
-            WHERE NOT pg_has_role(owner, 'USAGE'))
+        (SELECT string_agg(name, ', ' ORDER BY name) FROM objects
+            WHERE kind <> 's' AND NOT pg_has_role(owner, 'USAGE'))
 """
 
 _ROLES: Final = "SELECT rolname FROM pg_roles WHERE rolname = ANY(:roles)"
@@ -147,7 +167,10 @@ class Rights:
     """
 
     required: frozenset[Grant]
-    """Those that there shall be: the models', and on the schema and the partitions there are."""
+    """Those that there shall be: the models', and on the schema and the partitions there are.
+
+    What an owner has of itself is listed where it has lost it.
+    """
 
     @property
     def missing(self) -> frozenset[Grant]:
@@ -168,7 +191,7 @@ class Rights:
     @property
     def are_in_use(self) -> bool:
         """Whether a role has a right on a table; others may be for another database's sake."""
-        elsewhere = ("DATABASE ", DEFAULT_TABLES, "ROLE ", "SCHEMA ", SERVER)
+        elsewhere = ("DATABASE ", DEFAULT_TABLES, PARAMETER, "ROLE ", "SCHEMA ", SERVER)
         return any(
             right.role in ROLES and not right.on.startswith(elsewhere) for right in self.found
         )
@@ -201,17 +224,24 @@ def find_grant_drift(connection: Connection) -> tuple[str, ...]:
 
     A database whose programs all log in as the tables' owner uses no roles, and
     misses none. The rights of other programs' roles are their operator's affair.
+    What everybody may call is compared with the schema's other facts.
     """
     rights = read_rights(connection)
     missing = rights.missing if rights.are_in_use else frozenset()
     return tuple(
         f"{right} is {'missing' if right in missing else 'too much'}"
         for right in sorted(missing | rights.too_much)
+        if not (right.role == PUBLIC and right.on.startswith(FUNCTION))
     )
 
 
 def _ask(connection: Connection, query: str) -> Sequence[Any]:
-    names = {"tables": table_names(), "functions": list(FUNCTIONS), "roles": list(ROLES)}
+    names = {
+        "tables": table_names(),
+        "functions": [signature(name) for name in FUNCTIONS],
+        "public": [f"{FUNCTION}{name}" for name in public_functions()],
+        "roles": list(ROLES),
+    }
     used = {name: value for name, value in names.items() if f":{name}" in query}
     typed = (bindparam(name, type_=ARRAY(Text)) for name in used)
     return connection.execute(text(query).bindparams(*typed), used).all()

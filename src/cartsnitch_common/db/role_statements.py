@@ -7,16 +7,17 @@ is otherwise: they stand in the script that needs no database as they are run.
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cartsnitch_common.db.models import Base
-from cartsnitch_common.db.owners import CALLERS, FUNCTIONS
+from cartsnitch_common.db.owners import FUNCTIONS
 from cartsnitch_common.db.roles import (
     ATTRIBUTES,
     DEFAULT_TABLES,
     GRANT_OPTION,
     MEMBERSHIP,
     OWNERSHIP,
+    PARAMETER,
     PUBLIC,
     ROLES,
     SCHEMA_OWNER,
@@ -26,11 +27,15 @@ from cartsnitch_common.db.roles import (
     expected_grants,
     table_names,
 )
+from cartsnitch_common.db.signatures import FUNCTION, private_functions, signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sqlalchemy import MetaData
+
+_BOOTSTRAP_SUPERUSER: Final = 10
+"""The number of the role that made the cluster, in PostgreSQL's source: parameters are its."""
 
 
 def create_roles() -> str:
@@ -57,40 +62,48 @@ END $$"""
 def restrain_roles(metadata: MetaData = Base.metadata) -> str:
     """The statement that takes from the roles, and from everybody, what no model is asked for.
 
-    Attributes and memberships, and rights on the schema and on partitions, those to
-    come among them. Each is taken as who gave it, because that is how PostgreSQL keeps them apart.
+    Attributes and memberships, rights on the database, the server's parameters, the schema and
+    partitions, those to come among them, and what others have passed on of ours. Each is taken
+    as who gave it, because that is how PostgreSQL keeps them apart; the error names who must.
     """
     attributes = ", ".join(f"('{name}', {column})" for name, column in ATTRIBUTES.items())
     return f"""DO $$
 DECLARE
   roles CONSTANT oid[] := {_array(ROLES)}::regrole[];
+  me CONSTANT text := current_setting('role');
   statement text;
+  its_owner oid;
+  giver oid;
 BEGIN
-  FOR statement IN
-    WITH RECURSIVE parts AS (
-      SELECT oid FROM pg_class WHERE oid = ANY ({_array(table_names(metadata))}::regclass[])
+  FOR statement, its_owner, giver IN
+    {_objects(metadata)}, given AS (
+      SELECT name, owner, is_partition, '' AS field, a.* FROM objects, aclexplode(acl) a
       UNION ALL
-      SELECT c.oid FROM parts JOIN pg_inherits ON inhparent = parts.oid
-        JOIN pg_class c ON c.oid = inhrelid AND c.relispartition
-    ), given AS (
-      SELECT oid::regclass::text AS name, a.* FROM pg_class c,
-        LATERAL (SELECT grantee, '' AS field, privilege_type FROM aclexplode(relacl)
-          WHERE grantee <> relowner
-          UNION ALL
-          SELECT grantee, format(' (%I)', attname), privilege_type
-          FROM pg_attribute, aclexplode(attacl) WHERE attrelid = c.oid) a
-      WHERE relispartition AND oid IN (SELECT oid FROM parts)
+      SELECT name, owner, is_partition, format(' (%I)', attname), a.*
+      FROM objects JOIN pg_attribute ON attrelid = objects.oid, aclexplode(attacl) a
+      WHERE kind = 'r'
     )
-    SELECT format('ALTER ROLE %I NO%s', rolname, a.name)
+    SELECT format('ALTER ROLE %I NO%s', rolname, a.name), NULL::oid, NULL::oid
     FROM pg_roles, LATERAL (VALUES {attributes}) a (name, has)
     WHERE oid = ANY (roles) AND has
     UNION ALL
     SELECT format('REVOKE %s FROM %s%s CASCADE', roleid::regrole, member::regrole,
-      ' GRANTED BY ' || quote_ident(g.rolname))
+      ' GRANTED BY ' || quote_ident(g.rolname)), NULL, NULL
     FROM pg_auth_members LEFT JOIN pg_roles g ON g.oid = grantor
     WHERE member = ANY (roles)
     UNION ALL
-    SELECT format('REVOKE %s%s ON SCHEMA %I FROM %s CASCADE', option, privilege_type, nspname, role)
+    SELECT format('REVOKE CREATE ON DATABASE %I FROM %s CASCADE', datname, {_grantee("grantee")}),
+      datdba, grantor
+    FROM pg_database, aclexplode(datacl)
+    WHERE datname = current_database() AND privilege_type = 'CREATE' AND grantee <> datdba
+    AND grantee = ANY (0::oid || roles) AND grantee <> '{SCHEMA_OWNER}'::regrole
+    UNION ALL
+    SELECT format('REVOKE %s ON {PARAMETER}%I FROM %s CASCADE', privilege_type, parname,
+      {_grantee("grantee")}), {_BOOTSTRAP_SUPERUSER}, grantor
+    FROM pg_parameter_acl, aclexplode(paracl) WHERE grantee = ANY (0::oid || roles)
+    UNION ALL
+    SELECT format('REVOKE %s%s ON SCHEMA %I FROM %s CASCADE', option, privilege_type, nspname,
+      role), nspowner, grantor
     FROM pg_namespace, aclexplode(nspacl),
       LATERAL (SELECT {_grantee("grantee")} AS role,
         CASE WHEN privilege_type = 'USAGE' OR grantee = '{SCHEMA_OWNER}'::regrole
@@ -99,18 +112,30 @@ BEGIN
     AND grantee = ANY (0::oid || roles) AND (option IS NULL OR is_grantable)
     UNION ALL
     SELECT format('REVOKE %s%s ON %s FROM %s CASCADE', privilege_type, field, name,
-      {_grantee("grantee")})
-    FROM given WHERE grantee = ANY (0::oid || roles)
+      {_grantee("grantee")}), owner, grantor
+    FROM given WHERE grantee <> owner AND grantee = ANY (0::oid || roles)
+    AND (is_partition OR grantor <> owner AND grantor <> ALL (roles))
     UNION ALL
     SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE {SCHEMA_OWNER}%s REVOKE %s ON TABLES FROM %s'
-      ' CASCADE', ' IN SCHEMA ' || quote_ident(nspname), privilege_type, {_grantee("grantee")})
+      ' CASCADE', ' IN SCHEMA ' || quote_ident(nspname), privilege_type, {_grantee("grantee")}),
+      NULL, NULL
     FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace,
       aclexplode(defaclacl)
     WHERE defaclrole = '{SCHEMA_OWNER}'::regrole AND defaclobjtype = 'r'
     AND coalesce(nspname, current_schema()) = current_schema()
     AND grantee <> defaclrole AND grantee = ANY (0::oid || roles)
   LOOP
+    IF giver = ANY (roles) THEN
+      giver := its_owner;  -- what a role of ours passed on goes with its own
+    END IF;
+    IF NOT pg_has_role(giver, 'MEMBER') THEN
+      RAISE EXCEPTION 'only % may do this: %', giver::regrole, statement;
+    END IF;
+    IF giver <> its_owner THEN
+      PERFORM set_config('role', pg_get_userbyid(giver), true);
+    END IF;
     EXECUTE statement;
+    PERFORM set_config('role', me, true);
   END LOOP;
 END $$"""
 
@@ -118,7 +143,8 @@ END $$"""
 def own_schema(metadata: MetaData = Base.metadata) -> str:
     """The statement that lets the roles into the schema, and hands it to its owner.
 
-    It changes only what is otherwise: a table that changes hands is locked.
+    The owner gets back what of its own was taken from it. It changes only what is
+    otherwise: a table that changes hands is locked.
     """
     return f"""DO $$
 DECLARE
@@ -147,17 +173,29 @@ BEGIN
   LOOP
     EXECUTE format('ALTER TABLE %s OWNER TO {SCHEMA_OWNER}', name);
   END LOOP;
-  FOR name IN SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
-    AND proname = ANY ({_array(FUNCTIONS)}) AND proowner <> '{SCHEMA_OWNER}'::regrole
+  FOR name IN {_objects(metadata)}
+    SELECT objects.name FROM objects WHERE kind = 'f' AND owner <> '{SCHEMA_OWNER}'::regrole
   LOOP
-    EXECUTE format('ALTER FUNCTION %I OWNER TO {SCHEMA_OWNER}', name);
+    EXECUTE format('ALTER %s OWNER TO {SCHEMA_OWNER}', name);
+  END LOOP;
+  FOR name IN {_objects(metadata)}
+    SELECT format('%s ON %s', o.privilege_type, objects.name)
+    FROM objects, aclexplode(acldefault(kind, owner)) o
+    WHERE o.grantee = owner AND acl IS NOT NULL AND NOT EXISTS (
+      SELECT FROM aclexplode(acl) a
+      WHERE a.grantee = owner AND a.privilege_type = o.privilege_type)
+  LOOP
+    EXECUTE format('GRANT %s TO {SCHEMA_OWNER}', name);
   END LOOP;
 END $$"""
 
 
 def give(grants: Iterable[Grant]) -> list[str]:
     """The statements that give rights; ownership is given by ``own_schema``."""
-    return [f"GRANT {privileges} ON {on} TO {role}" for role, on, privileges in _grouped(grants)]
+    return [
+        f"GRANT {privileges} ON {_identified(on)} TO {role}"
+        for role, on, privileges in _grouped(grants)
+    ]
 
 
 def take(grants: Iterable[Grant]) -> list[str]:
@@ -183,12 +221,14 @@ def script(metadata: MetaData = Base.metadata) -> list[str]:
     return [
         "SET LOCAL lock_timeout = '2s'",
         "SET LOCAL search_path = public",
+        "SET LOCAL quote_all_identifiers = off",
         create_roles(),
         restrain_roles(metadata),
         own_schema(metadata),
         f"REVOKE ALL ON {', '.join(table_names(metadata))} FROM {others} CASCADE",
         f"REVOKE ALL ON SEQUENCE {', '.join(sequences)} FROM {others} CASCADE",
-        f"REVOKE ALL ON FUNCTION {', '.join(CALLERS)} FROM {others} CASCADE",
+        f"REVOKE ALL ON FUNCTION {_signatures(FUNCTIONS)} FROM {', '.join(SERVICE_ROLES)} CASCADE",
+        f"REVOKE ALL ON FUNCTION {_signatures(private_functions())} FROM {PUBLIC} CASCADE",
         *give(expected_grants(metadata)),
     ]
 
@@ -202,7 +242,43 @@ def _taken(role: str, on: str, privileges: str) -> str:
         scope = f"{SCHEMA_OWNER}{on.removeprefix(DEFAULT_TABLES)}"
         revoked = f"REVOKE {privileges} ON TABLES FROM {role} CASCADE"
         return f"ALTER DEFAULT PRIVILEGES FOR ROLE {scope} {revoked}"
-    return f"REVOKE {privileges} ON {on} FROM {role} CASCADE"
+    return f"REVOKE {privileges} ON {_identified(on)} FROM {role} CASCADE"
+
+
+def _identified(on: str) -> str:
+    """What a right is on, in words that mean nothing else: others may have a function's name."""
+    if on.startswith(FUNCTION):
+        return f"{FUNCTION}{signature(on.removeprefix(FUNCTION))}"
+    return on
+
+
+def _signatures(functions: Iterable[str]) -> str:
+    return ", ".join(map(signature, functions))
+
+
+def _objects(metadata: MetaData) -> str:
+    """The beginning of a query on this package's tables, partitions, sequences and functions."""
+    return f"""WITH RECURSIVE ours AS (
+      SELECT oid, false AS is_partition FROM pg_class
+      WHERE oid = ANY ({_array(table_names(metadata))}::regclass[])
+      UNION ALL
+      SELECT c.oid, true FROM ours JOIN pg_inherits ON inhparent = ours.oid
+        JOIN pg_class c ON c.oid = inhrelid AND c.relispartition
+    ), objects AS (
+      SELECT oid, oid::regclass::text AS name, 'r'::"char" AS kind, relowner AS owner,
+        relacl AS acl, is_partition
+      FROM ours JOIN pg_class USING (oid)
+      UNION ALL
+      SELECT s.oid, 'SEQUENCE ' || s.oid::regclass, 's', relowner, relacl, is_partition
+      FROM ours JOIN pg_depend d ON d.refobjid = ours.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class s ON s.oid = d.objid AND d.classid = 'pg_class'::regclass
+          AND s.relkind = 'S'
+      UNION ALL
+      SELECT p.oid, '{FUNCTION}' || p.oid::regprocedure, 'f', proowner, proacl, false
+      FROM pg_proc p WHERE pronamespace = current_schema()::regnamespace
+      AND format('%s(%s)', proname, pg_get_function_identity_arguments(p.oid))
+        = ANY ({_array(map(signature, FUNCTIONS))})
+    )"""
 
 
 def _grouped(grants: Iterable[Grant]) -> Iterator[tuple[str, str, str]]:

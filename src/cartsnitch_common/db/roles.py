@@ -49,6 +49,12 @@ SERVER: Final = "SERVER"
 DEFAULT_TABLES: Final = "DEFAULT TABLES"
 """What rights on tables to come are on: the owner's job makes partitions with them."""
 
+PARAMETER: Final = "PARAMETER "
+"""What stands before the name of a setting of the server that a right is on.
+
+Who may set ``session_replication_role`` writes past foreign keys and triggers.
+"""
+
 ATTRIBUTES: Final = {
     "LOGIN": "rolcanlogin",
     "SUPERUSER": "rolsuper",
