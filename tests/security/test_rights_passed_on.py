@@ -64,6 +64,24 @@ def test_what_another_passed_on_is_taken(
     assert find_drift(at_head), "the other role has kept its own"
 
 
+@both_ways
+@pytest.mark.parametrize("table", ["users", "event_log_first"])
+def test_a_right_that_went_from_role_to_role(
+    at_head: Settings, op: str, table: str, grant: Callable[[Settings], object]
+) -> None:
+    """All of it goes that began with a role of ours, whoever passed it on in between."""
+    given = f"GRANT SELECT ON {table} TO"
+    execute(
+        at_head,
+        f"{given} cartsnitch_api WITH GRANT OPTION; SET ROLE cartsnitch_api;"
+        f"{given} {op} WITH GRANT OPTION; SET ROLE {op}; {given} cartsnitch_relay, PUBLIC",
+    )
+    grant(at_head)
+    assert find_drift(at_head) == ()
+    may = f"SELECT has_table_privilege('{op}', '{table}', 'SELECT')"
+    assert execute(at_head, may) == [(False,)]
+
+
 @contextmanager
 def made_by_a_maker(cluster: Cluster) -> Iterator[tuple[Settings, Settings]]:
     """A database that a user without superpowers has granted; as superuser, and as that user."""

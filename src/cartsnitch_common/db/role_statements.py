@@ -82,7 +82,7 @@ BEGIN
       SELECT name, owner, is_partition, format(' (%I)', attname), a.*
       FROM objects JOIN pg_attribute ON attrelid = objects.oid, aclexplode(attacl) a
       WHERE kind = 'r'
-    )
+    ), wrong (what, whose, given_by) AS (
     SELECT format('ALTER ROLE %I NO%s', rolname, a.name), NULL::oid, NULL::oid
     FROM pg_roles, LATERAL (VALUES {attributes}) a (name, has)
     WHERE oid = ANY (roles) AND has
@@ -124,6 +124,9 @@ BEGIN
     WHERE defaclrole = '{SCHEMA_OWNER}'::regrole AND defaclobjtype = 'r'
     AND coalesce(nspname, current_schema()) = current_schema()
     AND grantee <> defaclrole AND grantee = ANY (0::oid || roles)
+    )
+    -- First what others gave: they may have it from a role of ours, and lose it with that.
+    SELECT * FROM wrong ORDER BY given_by = whose OR given_by = ANY (roles)
   LOOP
     IF giver = ANY (roles) THEN
       giver := its_owner;  -- what a role of ours passed on goes with its own
