@@ -7,9 +7,11 @@ is guessed wrong makes a package shrink that did not.
 
 from __future__ import annotations
 
+import decimal
 import re
 from typing import TYPE_CHECKING, Final
 
+from cartsnitch_common.values.no_package import is_no_package, is_of_no_package
 from cartsnitch_common.values.sizes import (
     ALIASES,
     DECIMAL,
@@ -36,11 +38,10 @@ _UNITS: Final = "|".join(sorted({*UNITS, *ALIASES} - {"fl oz"}, key=len, reverse
 _NUMBER: Final = r"(?:\d+(?:\.\d+)?|\.\d+)"
 # All that may stand between two numbers of one size, also where it makes it unreadable.
 _JOINT: Final = rf"(?:\s*[x/{FRACTION_SLASH}+&=-]\s*|,|\s+to\s+|\s+(?=\d+\s*[/{FRACTION_SLASH}]))"
-# Neither in a word ("B12 OZ", in whatever script) nor in the midst of a number; and whether
-# the price of one unit follows, as in "1.02 LB @ 1.99".
+# Neither in a word ("B12 OZ", in whatever script) nor in the midst of a number.
 _PRINTED: Final = re.compile(
     rf"(?<!(?u:\w))(?<![.$])(?<!\d,)(\$?{_NUMBER}(?:{_JOINT}{_NUMBER}){{0,4}})(?:\s*|-)"
-    rf"(fl(?:uid)?\.?[\s-]*(?:oz|ounces?)|{_UNITS})(?!(?u:\w))(\s*@)?",
+    rf"(fl(?:uid)?\.?[\s-]*(?:oz|ounces?)|{_UNITS})(?!(?u:\w))",
     re.IGNORECASE | re.ASCII,
 )
 # "2X 100 OZ" is a concentrate as well as a pack.
@@ -48,11 +49,18 @@ _TIMES: Final = re.compile(r"(\d{1,4})(?:\s+x\s+|\s*x)(\S.*)", re.IGNORECASE | r
 _PACK_OF: Final = re.compile(rf"(\d{{1,4}})\s*/\s*({DECIMAL})", re.ASCII)
 _WHOLE: Final = re.compile(r"(?:(\d{1,4}) x )?(\d{1,4})", re.ASCII)
 
+_TOTAL: Final = re.compile(r"\b(?:total|ttl)\b", re.IGNORECASE | re.ASCII)
+
 _METRIC: Final = {"g", "kg", "ml", "l"}
-_BY_WEIGHT: Final = {"lb", "kg"}
+_OUNCE: Final = {"oz": 1, "g": 28}
+_FEW_GRAMS: Final = 100
 # Labels print halves, quarters and so on (21 CFR 101.7), and thirds by custom.
 _UNDER: Final = {2, 3, 4, 8, 16, 32}
-_UNDER_ALONE: Final = {2, 3, 4}
+# Not 2/3, which are two bags of 3 lb for one price.
+_ALONE: Final = {"1/2", "1/3", "1/4", "3/4"}
+# A carton has six or a multiple, and of small ones; prices are for two to five, or for ten.
+_CARTON: Final = 6
+_MOST_IN_CARTON: Final = {"oz": 20, "fl oz": 20, "ml": 600, "g": 600}
 
 
 def find_size(text: str) -> Printed | None:
@@ -63,36 +71,39 @@ def find_size(text: str) -> Printed | None:
     ``("12 x 12", "fl oz")``, and so do pieces beside a volume, because a liquid comes
     in pieces only by its containers. Pieces beside a weight do not: ``"EGGS 12 CT 24
     OZ"`` has ``("24", "oz")``, since a package states what all that it holds weighs (21
-    CFR 101.7). Of two counts alone none counts: ``"35CT 2PK"`` may be 35 or 70 pieces.
+    CFR 101.7); but less than an ounce a piece may be what each weighs, and is no size.
+    Of two counts alone none counts: ``"35CT 2PK"`` may be 35 or 70 pieces. What
+    :mod:`~cartsnitch_common.values.no_package` knows is no size either.
     """
-    found: list[tuple[str, str]] = []
-    for number, name, at in _PRINTED.findall(plain(text)):
-        unit = name.lower()
-        if at and normalize_unit(unit) in _BY_WEIGHT:
-            return None  # sold loose: what was weighed is no size
-        if number.strip("0.") and number[0] != "$":  # "0 G SUGAR", "$2.99 LB"
-            found.append((number, unit))
+    line = plain(text)
+    found = [
+        (number, name.lower())
+        for number, name in _PRINTED.findall(line)
+        if number.strip("0.")  # "0 G SUGAR"
+    ]
     counts = [(number, name) for number, name in found if normalize_unit(name) == "ct"]
-    if len(counts) == len(found):
+    measures = [
+        (number, normalize_unit(name)) for number, name in found if (number, name) not in counts
+    ]
+    if not found or is_no_package(line, measures):
+        return None
+    if not measures:
         number = _spell(counts[0][0], "ct") if len(counts) == 1 else None
         return None if number is None else (number, "ct")
-    size = _one_size([one for one in found if one not in counts])
-    if size is None:
-        return None
-    is_liquid = UNITS[size[1]][0] is Dimension.VOLUME
-    packs = [number for number, name in counts if is_liquid or name in PACKS]
-    return _packed(size, packs) if packs else size
+    size = _one_size(measures)
+    return size if size is None or not counts else _beside(size, counts, line)
 
 
-def _one_size(found: list[tuple[str, str]]) -> Printed | None:
+def _one_size(measures: list[tuple[str, str]]) -> Printed | None:
     """The last of several sizes, where all of them are the same."""
     sizes: list[Printed] = []
-    for number, name in found:
-        unit = normalize_unit(name)
+    for number, unit in measures:
         spelled = _spell(number, unit)
         if spelled is None:
             return None
         sizes.append((spelled, unit))
+    if all(map(is_of_no_package, sizes)):
+        return None
     last = sizes[-1]
     if len(sizes) > 1:
         parsed = parse_size(*last)
@@ -101,6 +112,26 @@ def _one_size(found: list[tuple[str, str]]) -> Printed | None:
             if not (parsed == other or (size[1] != last[1] and parsed.may_be(other))):
                 return None
     return last
+
+
+def _beside(size: Printed, counts: list[tuple[str, str]], line: str) -> Printed | None:
+    """A size with what the line counts: in its pack, or as that of all the pieces."""
+    is_liquid = UNITS[size[1]][0] is Dimension.VOLUME
+    packs = [number for number, name in counts if is_liquid or name in PACKS]
+    if not packs:
+        return None if any(_may_be_each(size, number) for number, _ in counts) else size
+    if _TOTAL.search(line) or (size[1] == "g" and parse_size(*size).amount < _FEW_GRAMS):
+        return None  # what all packs hold, or the protein in one of them
+    return _packed(size, packs)
+
+
+def _may_be_each(size: Printed, pieces: str) -> bool:
+    """Whether a weight beside pieces may be that of one: 10 pouches and 6 oz, 12 bars and 20 g."""
+    if size[1] not in _OUNCE or not pieces.isdigit():
+        return False
+    number, unit = size
+    is_decimal = "/" not in number and " " not in number
+    return not is_decimal or decimal.Decimal(number) < int(pieces) * _OUNCE[unit]
 
 
 def _packed(size: Printed, packs: list[str]) -> Printed | None:
@@ -140,19 +171,23 @@ def _spell_one(printed: str, unit: str) -> str | None:
         return None  # 24 1/2 L are twenty-four bottles
     if FRACTION_SLASH in printed:
         return number
-    under = int(number.partition("/")[2])
+    if " " in number:
+        return number if int(number.partition("/")[2]) in _UNDER else None
     # 3/8 OZ may be three of 8 oz, 1 3/8 OZ may not.
-    return number if under in (_UNDER if " " in number else _UNDER_ALONE) else None
+    return number if number in _ALONE else None
 
 
 def _is_pack(pack: str, number: str, unit: str) -> bool:
     """Whether ``"12/12 OZ"`` is twelve of twelve ounces, and surely so."""
-    if unit == "ct" or unit in _BY_WEIGHT:
-        return False  # shrimp again, and a price for several pounds
+    if unit not in _MOST_IN_CARTON:
+        return False  # shrimp again, and a price for several pounds or bottles
+    is_carton = int(pack) > 0 and int(pack) % _CARTON == 0
+    if not is_carton or not 0 < decimal.Decimal(number) <= _MOST_IN_CARTON[unit]:
+        return False
     if "." in number:
-        return int(pack) > 0 and number.strip("0.") != ""
+        return True
     many, each = int(pack), int(number)
     if each in _UNDER and is_common_fraction(many % 10, each):
         return False  # a fraction, or as 11/2 OZ a mixed number that lacks its space
     # A range of weights, as 10/12 OZ, ascends, and not to the double.
-    return many >= each > 0 or (many > 1 and each >= 2 * many)
+    return many >= each or each >= 2 * many
