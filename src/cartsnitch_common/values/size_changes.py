@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cartsnitch_common.values.sizes import normalize_unit, parse_size
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import decimal
 
     from cartsnitch_common.values.sizes import Printed, Size
+
+
+# A half that was converted to another unit, or rounded in each of two, may be a little more.
+_HALF: Final = Fraction(51, 100)
 
 
 class SizeChange(StrEnum):
@@ -31,6 +35,7 @@ class WhyIncomparable(StrEnum):
     NO_SIZE = "one is no size of a known unit"
     OUNCES = "one is in ounces, the other in fluid ounces: weight and volume differ by product"
     DIMENSION = "they measure different things"
+    HALF = "one is half of the other or less: another package, or a pack that was read otherwise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,9 @@ def compare_sizes(old: Printed, new: Printed) -> SizeComparison:
     A liquid that is printed in ounces once and in fluid ounces another time cannot
     be compared: an ounce is a weight, and nothing says how much of it fills a
     fluid ounce.
+
+    Nor can sizes of which one is half of the other or less. Nobody overlooks that: it
+    is another package, or in one of them a pack's total was read as the size of each.
     """
     before, after = _parsed(old), _parsed(new)
     if before is None or after is None:
@@ -105,6 +113,8 @@ def compare_sizes(old: Printed, new: Printed) -> SizeComparison:
     ratio = after.amount / before.amount
     if ratio == 1 or (len(units) > 1 and after.may_be(before)):
         return SizeComparison(change=SizeChange.SAME, ratio=ratio)
+    if min(ratio, 1 / ratio) <= _HALF:
+        return _incomparable(WhyIncomparable.HALF)
     change = SizeChange.SMALLER if ratio < 1 else SizeChange.LARGER
     return SizeComparison(change=change, ratio=ratio)
 

@@ -57,12 +57,21 @@ def test_sizes_compare_across_units(
         (("1", "l"), ("1", "kg"), WhyIncomparable.DIMENSION),
         (("120", "sheets"), ("100", "ct"), WhyIncomparable.NO_SIZE),
         (("12", "oz"), ("", "oz"), WhyIncomparable.NO_SIZE),
+        (("8 x 12", "oz"), ("12", "oz"), WhyIncomparable.HALF),
+        (("12", "oz"), ("8 x 12", "oz"), WhyIncomparable.HALF),
+        (("4 x 16", "oz"), ("4 x 4", "oz"), WhyIncomparable.HALF),
+        (("18 x 18", "oz"), ("18", "oz"), WhyIncomparable.HALF),
+        (("32", "oz"), ("2", "oz"), WhyIncomparable.HALF),
+        (("10 x 60", "fl oz"), ("10 x 6", "fl oz"), WhyIncomparable.HALF),
+        (("8 x 12", "oz"), ("11", "oz"), WhyIncomparable.HALF),
+        (("8.9", "oz"), ("1.48", "oz"), WhyIncomparable.HALF),
+        (("1", "lb"), ("227", "g"), WhyIncomparable.HALF),
     ],
 )
 def test_what_cannot_be_compared_is_said(
     old: Printed, new: Printed, reason: WhyIncomparable
 ) -> None:
-    """Ounces against fluid ounces, weight against count, unknown units: no guess, a reason."""
+    """Ounces against fluid ounces, a pack against one of it, unknown units: no guess, a reason."""
     found = compare_sizes(old, new)
     assert (found.change, found.ratio, found.reason) == (SizeChange.INCOMPARABLE, None, reason)
     judged = judge_size_change(old, new, old_price=D(5), new_price=D(5))
