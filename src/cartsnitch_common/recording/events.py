@@ -14,9 +14,10 @@ from cartsnitch.event.v1 import (
     ProductsNormalized,
     ReceiptsIngested,
 )
-from cartsnitch_common.contract.scalars import to_decimal
+from cartsnitch_common.contract.scalars import from_decimal, to_decimal
 from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.values.four_places import ten_thousandths
+from cartsnitch_common.values.no_package import was_weighed
 from cartsnitch_common.values.printed_sizes import find_size
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def _add_match(
     match.method = method
     match.confidence.CopyFrom(confidence)
     match.purchase_date.CopyFrom(purchase.purchase_date)
-    if found := find_size(item.product_name_raw):
+    found = find_size(item.product_name_raw)
+    if found is not None and not was_weighed(found, from_decimal(item.quantity)):
         match.observed_size, match.observed_size_unit = found
     match.shelf_price.CopyFrom(
         item.regular_price if item.HasField("regular_price") else item.unit_price

@@ -61,6 +61,17 @@ async def test_a_size_without_a_digit_is_among_them(rows: Rows, session: AsyncSe
     assert (found.size, found.unit) == ("1/2", "gal")
 
 
+async def test_what_was_weighed_at_the_till_is_passed_over(
+    rows: Rows, session: AsyncSession
+) -> None:
+    """A quantity that is no number of pieces makes the printed weight no package's."""
+    buy(rows, 1, "GRAPES 2 LB", quantity="2.31")
+    buy(rows, 2, "GRAPES 2 LB", quantity="2")
+    buy(rows, 3, "GRAPES 2 LB", quantity="1")
+    found = await list_sizes(session, rows.the("normalized_products"))
+    assert [one.observed_date.day for one in found] == [3]
+
+
 async def test_sizes_of_one_store_and_some_days(rows: Rows, session: AsyncSession) -> None:
     """Both bounds are inclusive; another store's and another product's lines are not among them."""
     kroger = rows.add("stores", name="Kroger", slug="kroger")

@@ -100,6 +100,21 @@ async def test_a_first_price_has_no_change(sessions: Sessions, purchase: Purchas
     assert (delta.previous_price, delta.previous_date, delta.change) == (None, None, None)
 
 
+async def test_a_weighed_line_has_no_observed_size(sessions: Sessions, purchase: Purchase) -> None:
+    """A quantity that is no number of pieces makes the printed weight no package's."""
+    purchase.items[0].product_name_raw = "GRAPES 2 LB"
+    purchase.items[0].quantity.value = "2.31"
+    await record(sessions, purchase)
+    (match, *_) = [
+        match
+        for _, event in await events(sessions)
+        if isinstance(event, ProductsNormalized)
+        for match in event.matches
+    ]
+    assert not match.HasField("observed_size")
+    assert not match.HasField("observed_size_unit")
+
+
 async def test_the_events_are_written_with_it(sessions: Sessions, purchase: Purchase) -> None:
     """What was recorded, what was matched and which prices are new, each with its key."""
     bought = purchase.items.add()

@@ -10,6 +10,7 @@ from sqlalchemy import select, true, tuple_
 from cartsnitch_common.db.models import Purchase, PurchaseItem
 from cartsnitch_common.db.queries.anew import anew
 from cartsnitch_common.db.queries.pages import LONGEST, PAGE, checked_limit
+from cartsnitch_common.values.no_package import was_weighed
 from cartsnitch_common.values.printed_sizes import HAS_NUMBER, find_size
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ async def list_sizes(
 def _seen(item: PurchaseItem, store_id: uuid.UUID, day: dt.date) -> SeenSize | None:
     printed = find_size(item.product_name_raw)
     if printed is None or item.normalized_product_id is None:
+        return None
+    if was_weighed(printed, item.quantity):
         return None
     return SeenSize(
         normalized_product_id=item.normalized_product_id,
