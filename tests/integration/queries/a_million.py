@@ -18,6 +18,7 @@ PRODUCTS = 20_000
 USERS = LOCATIONS = 5000
 # Ids that ascend, as those of the platform do.
 ID = "('00000000-0000-7000-8000-' || lpad(to_hex({}), 12, '0'))::uuid"
+OF_PRODUCT = ID.format(f"CASE WHEN n %% 100 > 0 THEN n::bigint * 7919 %% {PRODUCTS} ELSE 0 END")
 FILL = {
     # Most of them without a price: of few products, all are read as quickly as some by their key.
     "normalized_products": f"""
@@ -30,11 +31,11 @@ FILL = {
         INSERT INTO store_locations (id, store_id, address, city, state, zip)
         SELECT {ID.format("n")}, (%(stores)s)[1 + n %% 3], n || ' A St', 'Ann Arbor', 'MI', '48103'
         FROM generate_series(0, {LOCATIONS} - 1) AS n""",
-    # In the order in which receipts come: every tenth is a late one.
+    # In the order in which receipts come: every tenth is a late one. Every hundredth is of milk.
     "price_history": f"""
         INSERT INTO price_history
           (id, normalized_product_id, store_id, observed_date, regular_price, source)
-        SELECT {ID.format("n")}, {ID.format(f"n::bigint * 7919 %% {PRODUCTS}")},
+        SELECT {ID.format("n")}, {OF_PRODUCT},
                (%(stores)s)[1 + n %% 3],
                DATE '2024-01-01' + (CASE WHEN n %% 10 = 0 THEN n::bigint * 31 %% 731
                                          ELSE n * 731::bigint / {MILLION} END)::int,

@@ -48,11 +48,12 @@ def select_active_coupons(
         or_(Coupon.valid_from.is_(None), Coupon.valid_from <= day),
         or_(Coupon.valid_to.is_(None), Coupon.valid_to >= day),
     )
-    of_product = Coupon.normalized_product_id == product_id
+    of = Coupon.normalized_product_id
     if product_id is not None and basket:
-        active = active.where(or_(of_product, Coupon.normalized_product_id.is_(None)))
+        # Not as OR: the planner would read the index for every coupon of a basket that ever was.
+        active = active.where(func.coalesce(of, product_id) == product_id)
     elif product_id is not None:
-        active = active.where(of_product)
+        active = active.where(of == product_id)
     if store_id is not None:
         active = active.where(Coupon.store_id == store_id)
     elif product_id is None or basket:
