@@ -53,6 +53,14 @@ def test_levels_are_counted_as_they_are_nested(opening: str, closing: str) -> No
         json_to_text([deepest])
 
 
+@pytest.mark.parametrize("key", [1, 1.5, True, None])
+@pytest.mark.parametrize("inside", [lambda one: one, lambda one: [{"a": (0, one)}]])
+def test_a_key_that_is_no_text_is_refused(key: Any, inside: Any) -> None:
+    """As text it could be another's key, and jsonb keeps the last of two."""
+    with pytest.raises(ValueError, match="mappings of text"):
+        json_to_text(inside({key: "a", "1": "b"}))
+
+
 def test_an_error_does_not_quote_the_value() -> None:
     """What a retailer sent is personal."""
     with pytest.raises(ValueError, match="must be JSON") as refused:
