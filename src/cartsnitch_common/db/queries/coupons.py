@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import Coupon, Store
 from cartsnitch_common.db.queries.anew import anew
+from cartsnitch_common.db.queries.arguments import check_ids
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def select_active_coupons(
         limit: The most rows.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
+        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``, or an id
+            is none.
     """
+    check_ids(store_id=store_id, product_id=product_id, after=after)
     active = select(Coupon).where(
         or_(Coupon.valid_from.is_(None), Coupon.valid_from <= day),
         or_(Coupon.valid_to.is_(None), Coupon.valid_to >= day),

@@ -27,6 +27,7 @@ from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
 from cartsnitch_common.db.queries.anew import anew
+from cartsnitch_common.db.queries.arguments import check_ids
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -97,9 +98,12 @@ def select_latest_prices(
         product_ids: The products. One without an observation has no row.
         store_id: The store; None for every store.
         until: The last day that counts, inclusive; None for no bound.
+
+    Raises:
+        InvalidFieldError: An id is none; the field is ``product_ids[2]`` for the third.
     """
     query = _latest(at_store=store_id is not None, bounded=until is not None)
-    return query.params(_given(product_ids=list(product_ids), store_id=store_id, until=until))
+    return query.params(_given_of_latest(product_ids, store_id, until))
 
 
 def select_current_prices(
@@ -115,8 +119,10 @@ def select_current_prices(
         limit: The most rows; None for all, which is for streams.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
+        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``, or an id
+            is none.
     """
+    check_ids(store_id=store_id, after=after)
     price = _as_prices(CurrentPrice.__table__)
     query = select(price).where(price.store_id == store_id).order_by(price.normalized_product_id)
     if after is not None:
@@ -144,7 +150,8 @@ def select_price_history(
         limit: The most rows.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
+        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``, or an id
+            is none.
     """
     given = _given_of_page(product_id, store_id, since, until, after)
     return _history(frozenset(given)).params({**given, "most": checked_limit(limit)})
@@ -158,6 +165,7 @@ async def latest_price(
     until: dt.date | None = None,
 ) -> PriceHistory | None:
     """The latest observation of one product at one store; None without any."""
+    check_ids(product_id=product_id, store_id=store_id)
     given = _given(product_id=product_id, store_id=store_id, until=until)
     query = _latest_of_one(bounded=until is not None)
     rows = await session.scalars(query, given, execution_options=anew(session))
@@ -173,7 +181,7 @@ async def latest_prices(
 ) -> list[PriceHistory]:
     """The latest observation of each product; see ``select_latest_prices``."""
     query = _latest(at_store=store_id is not None, bounded=until is not None)
-    given = _given(product_ids=list(product_ids), store_id=store_id, until=until)
+    given = _given_of_latest(product_ids, store_id, until)
     return list(await session.scalars(query, given, execution_options=anew(session)))
 
 
@@ -287,6 +295,7 @@ def _given_of_page(
     after: Position | None,
 ) -> dict[str, Any]:
     day, id_ = after or (None, None)
+    check_ids(product_id=product_id, store_id=store_id, after=id_)
     return _given(
         product_id=product_id,
         store_id=store_id,
@@ -295,6 +304,14 @@ def _given_of_page(
         after_day=day,
         after_id=id_,
     )
+
+
+def _given_of_latest(
+    product_ids: Sequence[uuid.UUID], store_id: uuid.UUID | None, until: dt.date | None
+) -> dict[str, Any]:
+    wanted = list(product_ids)
+    check_ids(store_id=store_id, **{f"product_ids[{n}]": one for n, one in enumerate(wanted)})
+    return _given(product_ids=wanted, store_id=store_id, until=until)
 
 
 def _given(**parameters: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import selectinload
 
 from cartsnitch_common.db.models import Purchase
 from cartsnitch_common.db.queries.anew import anew
+from cartsnitch_common.db.queries.arguments import checked_text
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def select_purchases(
         limit: The most rows.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
+        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``, or
+            ``user_id`` no text of the database.
     """
     day = Purchase.purchase_date
     query = (
         select(Purchase)
-        .where(Purchase.user_id == user_id)
+        .where(Purchase.user_id == checked_text("user_id", user_id))
         .order_by(day.desc(), Purchase.id.desc())
         .limit(checked_limit(limit))
     )

@@ -1,0 +1,38 @@
+"""What the queries are asked with, checked so that an error names the argument."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from cartsnitch_common.errors import InvalidFieldError
+
+
+def check_ids(**ids: Any) -> None:
+    """Look at ids by the names of their arguments; None is one that is not given.
+
+    Raises:
+        InvalidFieldError: One is neither a UUID nor the text of one.
+    """
+    for field, value in ids.items():
+        if value is None or isinstance(value, uuid.UUID):
+            continue
+        try:
+            uuid.UUID(value)
+        except (AttributeError, TypeError, ValueError):
+            raise InvalidFieldError(field, "must be a UUID") from None
+
+
+def checked_text(field: str, value: str) -> str:
+    """A text that the database can compare with.
+
+    Raises:
+        InvalidFieldError: It is no text, or holds NUL or half of a character.
+    """
+    if not isinstance(value, str):
+        raise InvalidFieldError(field, "must be text")
+    if "\x00" in value:
+        raise InvalidFieldError(field, "holds a NUL character")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidFieldError(field, "holds half of a character")
+    return value
