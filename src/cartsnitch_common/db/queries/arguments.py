@@ -23,6 +23,11 @@ def check_ids(**ids: Any) -> None:
             raise InvalidFieldError(field, "must be a UUID") from None
 
 
+def given_only(**parameters: Any) -> dict[str, Any]:
+    """The parameters that are not None."""
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
 def checked_text(field: str, value: str) -> str:
     """A text that the database can compare with.
 

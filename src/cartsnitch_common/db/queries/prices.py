@@ -27,7 +27,7 @@ from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
 from cartsnitch_common.db.queries.anew import anew
-from cartsnitch_common.db.queries.arguments import check_ids
+from cartsnitch_common.db.queries.arguments import check_ids, given_only
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def select_current_prices(
         limit: The most rows; None for all, which is for streams.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``, or an id
-            is none.
+        InvalidFieldError: An id is none, or ``limit`` no length of a page; see ``checked_limit``.
     """
     check_ids(store_id=store_id, after=after)
     price = _as_prices(CurrentPrice.__table__)
@@ -150,8 +149,7 @@ def select_price_history(
         limit: The most rows.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``, or an id
-            is none.
+        InvalidFieldError: An id is none, or ``limit`` no length of a page; see ``checked_limit``.
     """
     given = _given_of_page(product_id, store_id, since, until, after)
     return _history(frozenset(given)).params({**given, "most": checked_limit(limit)})
@@ -166,7 +164,7 @@ async def latest_price(
 ) -> PriceHistory | None:
     """The latest observation of one product at one store; None without any."""
     check_ids(product_id=product_id, store_id=store_id)
-    given = _given(product_id=product_id, store_id=store_id, until=until)
+    given = given_only(product_id=product_id, store_id=store_id, until=until)
     query = _latest_of_one(bounded=until is not None)
     rows = await session.scalars(query, given, execution_options=anew(session))
     return rows.one_or_none()
@@ -296,14 +294,8 @@ def _given_of_page(
 ) -> dict[str, Any]:
     day, id_ = after or (None, None)
     check_ids(product_id=product_id, store_id=store_id, after=id_)
-    return _given(
-        product_id=product_id,
-        store_id=store_id,
-        since=since,
-        until=until,
-        after_day=day,
-        after_id=id_,
-    )
+    bounds = {"since": since, "until": until, "after_day": day, "after_id": id_}
+    return given_only(product_id=product_id, store_id=store_id, **bounds)
 
 
 def _given_of_latest(
@@ -311,11 +303,7 @@ def _given_of_latest(
 ) -> dict[str, Any]:
     wanted = list(product_ids)
     check_ids(store_id=store_id, **{f"product_ids[{n}]": one for n, one in enumerate(wanted)})
-    return _given(product_ids=wanted, store_id=store_id, until=until)
-
-
-def _given(**parameters: Any) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if value is not None}
+    return given_only(product_ids=wanted, store_id=store_id, until=until)
 
 
 def _as_prices(rows: FromClause) -> type[PriceHistory]:
