@@ -37,6 +37,7 @@ from sqlalchemy import BigInteger, Integer, Numeric, Text, Uuid, bindparam, colu
 from cartsnitch_common.constants import MAX_LENGTH
 from cartsnitch_common.db.models import NormalizedProduct
 from cartsnitch_common.db.queries.anew import anew
+from cartsnitch_common.db.queries.arguments import checked_text
 from cartsnitch_common.db.queries.pages import checked_limit
 from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.values.four_places import ten_thousandths
@@ -159,10 +160,7 @@ def _parameters(text: str, *, min_score: decimal.Decimal, limit: int) -> dict[st
         raise InvalidFieldError("text", "must not be empty")
     if len(text) > _LONGEST:
         raise InvalidFieldError("text", f"is longer than {_LONGEST} characters")
-    if "\x00" in text:
-        raise InvalidFieldError("text", "holds a NUL character")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidFieldError("text", "holds half of a character")
+    checked_text("text", text)
     try:
         lowest = ten_thousandths(min_score)
     except ValueError as error:
