@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import uuid
 from typing import Any
 
@@ -10,17 +11,27 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cartsnitch_common.db.queries.coupons import active_coupons
+from cartsnitch_common.db.queries.increases import price_increases
 from cartsnitch_common.db.queries.prices import (
     current_prices,
     latest_price,
     latest_prices,
     price_history,
 )
+from cartsnitch_common.db.queries.product_names import select_products_by_name
 from cartsnitch_common.db.queries.purchases import purchases_of
+from cartsnitch_common.db.queries.sizes import list_sizes
 from cartsnitch_common.errors import InvalidFieldError
 
 ID = uuid.UUID(int=7)
 DAY = dt.date(2026, 3, 11)
+
+
+async def names_after(session: AsyncSession, id_: Any) -> Any:
+    query = select_products_by_name("milk", after=(decimal.Decimal("0.5"), id_))
+    return (await session.execute(query)).all()
+
+
 ASKED: dict[str, tuple[str, Any]] = {
     "latest price, product": ("product_id", lambda s, bad: latest_price(s, bad, ID)),
     "latest price, store": ("store_id", lambda s, bad: latest_price(s, ID, bad)),
@@ -34,6 +45,14 @@ ASKED: dict[str, tuple[str, Any]] = {
     "coupons, store": ("store_id", lambda s, bad: active_coupons(s, DAY, store_id=bad)),
     "coupons, product": ("product_id", lambda s, bad: active_coupons(s, DAY, product_id=bad)),
     "coupons, after": ("after", lambda s, bad: active_coupons(s, DAY, after=bad)),
+    "increases, store": ("store_id", lambda s, bad: price_increases(s, DAY, store_id=bad)),
+    "increases, product": ("product_id", lambda s, bad: price_increases(s, DAY, product_id=bad)),
+    "increases, after": ("after", lambda s, bad: price_increases(s, DAY, after=(DAY, bad))),
+    "sizes, product": ("product_id", list_sizes),
+    "sizes, store": ("store_id", lambda s, bad: list_sizes(s, ID, store_id=bad)),
+    "sizes, after": ("after", lambda s, bad: list_sizes(s, ID, after=(DAY, bad))),
+    "purchases, after": ("after", lambda s, bad: purchases_of(s, "user", after=(DAY, bad))),
+    "names, after": ("after", names_after),
 }
 
 

@@ -23,6 +23,19 @@ def check_ids(**ids: Any) -> None:
             raise InvalidFieldError(field, "must be a UUID") from None
 
 
+def checked_place[K](after: tuple[K, uuid.UUID] | None) -> tuple[K, uuid.UUID] | None:
+    """What a page begins behind, with its id as a UUID; None is the first page's.
+
+    Raises:
+        InvalidFieldError: The id is neither a UUID nor the text of one; the field is ``after``.
+    """
+    if after is None:
+        return None
+    key, id_ = after
+    check_ids(after=id_)
+    return key, uuid.UUID(str(id_))
+
+
 def given_only(**parameters: Any) -> dict[str, Any]:
     """The parameters that are not None."""
     return {name: value for name, value in parameters.items() if value is not None}

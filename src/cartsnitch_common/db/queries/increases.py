@@ -9,6 +9,7 @@ from sqlalchemy import any_, func, literal_column, select, true, tuple_
 from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import PriceHistory, Store
+from cartsnitch_common.db.queries.arguments import check_ids, checked_place
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 from cartsnitch_common.values.four_places import SUMS, rounded
 
@@ -82,8 +83,10 @@ def select_price_increases(
         limit: The most rows; None for all, which costs no more than a page.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
+        InvalidFieldError: An id is none, or ``limit`` no length of a page; see ``checked_limit``.
     """
+    check_ids(store_id=store_id, product_id=product_id)
+    after = checked_place(after)
     # What comes behind a position has no earlier day: a later page reads less.
     first = since if after is None else max(since, after[0])
     price = PriceHistory

@@ -27,7 +27,7 @@ from sqlalchemy.orm import aliased
 
 from cartsnitch_common.db.models import CurrentPrice, PriceHistory, Store
 from cartsnitch_common.db.queries.anew import anew
-from cartsnitch_common.db.queries.arguments import check_ids, given_only
+from cartsnitch_common.db.queries.arguments import check_ids, checked_place, given_only
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -292,8 +292,8 @@ def _given_of_page(
     until: dt.date | None,
     after: Position | None,
 ) -> dict[str, Any]:
-    day, id_ = after or (None, None)
-    check_ids(product_id=product_id, store_id=store_id, after=id_)
+    check_ids(product_id=product_id, store_id=store_id)
+    day, id_ = checked_place(after) or (None, None)
     bounds = {"since": since, "until": until, "after_day": day, "after_id": id_}
     return given_only(product_id=product_id, store_id=store_id, **bounds)
 

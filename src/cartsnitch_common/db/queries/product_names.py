@@ -37,7 +37,7 @@ from sqlalchemy import BigInteger, Integer, Numeric, Text, Uuid, bindparam, colu
 from cartsnitch_common.constants import MAX_LENGTH
 from cartsnitch_common.db.models import NormalizedProduct
 from cartsnitch_common.db.queries.anew import anew
-from cartsnitch_common.db.queries.arguments import checked_text
+from cartsnitch_common.db.queries.arguments import checked_place, checked_text
 from cartsnitch_common.db.queries.pages import checked_limit
 from cartsnitch_common.errors import InvalidFieldError
 from cartsnitch_common.values.four_places import ten_thousandths
@@ -88,6 +88,7 @@ def select_products_by_name(
         InvalidFieldError: An argument is none of that; names it.
     """
     parameters = _parameters(text, min_score=min_score, limit=limit)
+    after = checked_place(after)
     if after is not None:
         parameters |= {"after_score": after[0], "after_id": after[1]}
     return _statement().params(parameters)

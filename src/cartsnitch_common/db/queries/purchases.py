@@ -9,7 +9,7 @@ from sqlalchemy.orm import selectinload
 
 from cartsnitch_common.db.models import Purchase
 from cartsnitch_common.db.queries.anew import anew
-from cartsnitch_common.db.queries.arguments import checked_text
+from cartsnitch_common.db.queries.arguments import checked_place, checked_text
 from cartsnitch_common.db.queries.pages import PAGE, checked_limit
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ def select_purchases(
         limit: The most rows.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``, or
-            ``user_id`` no text of the database.
+        InvalidFieldError: ``limit`` is no length of a page, see ``checked_limit``,
+            ``user_id`` no text of the database, or the id of ``after`` is none.
     """
+    after = checked_place(after)
     day = Purchase.purchase_date
     query = (
         select(Purchase)

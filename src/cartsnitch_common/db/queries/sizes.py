@@ -9,6 +9,7 @@ from sqlalchemy import select, true, tuple_
 
 from cartsnitch_common.db.models import Purchase, PurchaseItem
 from cartsnitch_common.db.queries.anew import anew
+from cartsnitch_common.db.queries.arguments import check_ids, checked_place
 from cartsnitch_common.db.queries.pages import LONGEST, PAGE, checked_limit
 from cartsnitch_common.values.no_package import was_weighed
 from cartsnitch_common.values.printed_sizes import HAS_NUMBER, find_size
@@ -85,8 +86,10 @@ def select_size_history(
         limit: The most lines; None for all.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
+        InvalidFieldError: An id is none, or ``limit`` no length of a page; see ``checked_limit``.
     """
+    check_ids(product_id=product_id, store_id=store_id)
+    after = checked_place(after)
     # LATERAL, and with a limit: of a product on many lines, or for few days, the planner
     # would read all purchases instead of the product's.
     purchase = (
@@ -139,7 +142,7 @@ async def list_sizes(
     last. The arguments are those of :func:`select_size_history`.
 
     Raises:
-        InvalidFieldError: ``limit`` is no length of a page; see ``checked_limit``.
+        InvalidFieldError: An id is none, or ``limit`` no length of a page; see ``checked_limit``.
     """
     found: list[SeenSize] = []
     lines = min(max(2 * checked_limit(limit), _FIRST_LINES), LONGEST)
