@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import pytest
-from typer.testing import CliRunner
 
-from cartsnitch_common.cli.db import DRIFT, app
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db.drift import find_drift
 from cartsnitch_common.db.grants import GrantError, apply_grants
@@ -19,121 +16,10 @@ from tests.security.conftest import both_ways, execute, run_script
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
 
-SWITCHING_OFF = "SET ON PARAMETER session_replication_role"
-REFRESH = "FUNCTION current_prices_refresh"
-REFRESH_IN_FULL = f"{REFRESH}(stores uuid[], products uuid[])"
 OTHERS_FUNCTION = """
     CREATE FUNCTION record_purchase(int) RETURNS int LANGUAGE sql RETURN 1;
     CREATE FUNCTION event_log_keep(int) RETURNS int LANGUAGE sql RETURN 1;
 """
-
-
-class Wrong(NamedTuple):
-    """What somebody does, what `check` tells of it, and what `grants` does about it."""
-
-    statements: str
-    told: tuple[str, ...]
-    mended: tuple[str, ...]
-
-
-WRONGS: dict[str, Wrong] = {
-    "the owner may not read the users": Wrong(
-        "REVOKE SELECT, UPDATE ON users FROM cartsnitch_owner",
-        (
-            "SELECT on users for cartsnitch_owner is missing",
-            "UPDATE on users for cartsnitch_owner is missing",
-        ),
-        ("GRANT SELECT, UPDATE ON users TO cartsnitch_owner",),
-    ),
-    "the owner may not write a day of the log": Wrong(
-        "REVOKE DELETE ON event_log_default FROM cartsnitch_owner",
-        ("DELETE on event_log_default for cartsnitch_owner is missing",),
-        ("GRANT DELETE ON event_log_default TO cartsnitch_owner",),
-    ),
-    "the owner may not count": Wrong(
-        "REVOKE USAGE ON SEQUENCE event_outbox_id_seq FROM cartsnitch_owner",
-        ("USAGE on SEQUENCE event_outbox_id_seq for cartsnitch_owner is missing",),
-        ("GRANT USAGE ON SEQUENCE event_outbox_id_seq TO cartsnitch_owner",),
-    ),
-    "the owner may not call its function": Wrong(
-        f"REVOKE EXECUTE ON {REFRESH} FROM cartsnitch_owner",
-        (f"EXECUTE on {REFRESH} for cartsnitch_owner is missing",),
-        (f"GRANT EXECUTE ON {REFRESH_IN_FULL} TO cartsnitch_owner",),
-    ),
-    "a service calls the owner's function": Wrong(
-        f"GRANT EXECUTE ON {REFRESH} TO cartsnitch_api WITH GRANT OPTION",
-        (
-            f"EXECUTE on {REFRESH} for cartsnitch_api is too much",
-            f"GRANT OPTION FOR EXECUTE on {REFRESH} for cartsnitch_api is too much",
-        ),
-        (
-            f"REVOKE EXECUTE ON {REFRESH_IN_FULL} FROM cartsnitch_api CASCADE",
-            f"REVOKE GRANT OPTION FOR EXECUTE ON {REFRESH_IN_FULL} FROM cartsnitch_api CASCADE",
-        ),
-    ),
-    "everybody calls the owner's function": Wrong(
-        f"GRANT EXECUTE ON {REFRESH} TO PUBLIC",
-        (f'function {REFRESH_IN_FULL.split(" ", 1)[1]}: callers is "public", not nothing',),
-        (f"REVOKE EXECUTE ON {REFRESH_IN_FULL} FROM PUBLIC CASCADE",),
-    ),
-    "a service switches triggers and foreign keys off": Wrong(
-        f"GRANT {SWITCHING_OFF} TO cartsnitch_receiptwitness",
-        ("SET on PARAMETER session_replication_role for cartsnitch_receiptwitness is too much",),
-        (f"REVOKE {SWITCHING_OFF} FROM cartsnitch_receiptwitness CASCADE",),
-    ),
-    "everybody switches triggers and foreign keys off": Wrong(
-        f"GRANT {SWITCHING_OFF} TO PUBLIC",
-        ("SET on PARAMETER session_replication_role for PUBLIC is too much",),
-        (f"REVOKE {SWITCHING_OFF} FROM PUBLIC CASCADE",),
-    ),
-    "a service changes the server for good": Wrong(
-        "GRANT ALTER SYSTEM ON PARAMETER fsync TO cartsnitch_api",
-        ("ALTER SYSTEM on PARAMETER fsync for cartsnitch_api is too much",),
-        ("REVOKE ALTER SYSTEM ON PARAMETER fsync FROM cartsnitch_api CASCADE",),
-    ),
-    "a setting that an extension brings": Wrong(
-        "GRANT SET ON PARAMETER plpgsql.extra_errors TO cartsnitch_api",
-        ('SET on PARAMETER "plpgsql.extra_errors" for cartsnitch_api is too much',),
-        ('REVOKE SET ON PARAMETER "plpgsql.extra_errors" FROM cartsnitch_api CASCADE',),
-    ),
-}
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run `cartsnitch db` on a database."""
-
-    def run(settings: Settings, *arguments: str) -> Any:
-        monkeypatch.setenv("CARTSNITCH_DATABASE_URL", settings.require_database_url())
-        return CliRunner().invoke(app, arguments)
-
-    return run
-
-
-@pytest.mark.parametrize("wrong", WRONGS)
-def test_it_is_named_and_mended(run: Any, at_head: Settings, wrong: str) -> None:
-    """`check` tells each in a line, `grants` tells what it did about it, and does it once."""
-    statements, told, mended = WRONGS[wrong]
-    apply_grants(at_head)
-    execute(at_head, statements)
-    checked = run(at_head, "check")
-    assert checked.output.splitlines() == [f"drift: {line}" for line in told]
-    assert checked.exit_code == DRIFT
-    changed = [*mended, f"{len(told)} rights changed"]
-    assert run(at_head, "grants").output.splitlines() == changed
-    assert run(at_head, "check").exit_code == 0
-    assert run(at_head, "grants").output == "the rights were right already\n"
-
-
-@pytest.mark.parametrize("wrong", WRONGS)
-def test_the_printed_sql_mends_it(at_head: Settings, wrong: str) -> None:
-    """The script of `--sql` brings the same rights, again and again."""
-    apply_grants(at_head)
-    execute(at_head, WRONGS[wrong].statements)
-    assert find_drift(at_head) == WRONGS[wrong].told
-    for _ in range(2):
-        run_script(at_head)
-        assert find_drift(at_head) == ()
 
 
 @both_ways

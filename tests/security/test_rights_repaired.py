@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,127 +17,10 @@ from cartsnitch_common.db.drift import find_drift
 from cartsnitch_common.db.grants import GrantError, apply_grants
 from cartsnitch_common.db.role_statements import script
 from cartsnitch_common.db.roles import ROLES
-from tests.security.conftest import Cluster, execute, with_user
+from tests.security.conftest import Cluster, execute, run_script, with_user
+from tests.security.wrong_rights import WRONGS
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
-
-COMING = "ALTER DEFAULT PRIVILEGES FOR ROLE cartsnitch_owner"
-
-
-class Wrong(NamedTuple):
-    """What somebody does, what `check` tells of it, and what `grants` does about it."""
-
-    statements: str
-    told: tuple[str, ...]
-    mended: tuple[str, ...]
-
-
-WRONGS: dict[str, Wrong] = {
-    "everybody reads a day of the log": Wrong(
-        "GRANT SELECT ON event_log_first TO PUBLIC",
-        ("SELECT on event_log_first for PUBLIC is too much",),
-        ("REVOKE SELECT ON event_log_first FROM PUBLIC CASCADE",),
-    ),
-    "a service reads a column of a day of the log": Wrong(
-        "GRANT SELECT (key) ON event_log_default TO cartsnitch_api WITH GRANT OPTION",
-        (
-            "GRANT OPTION FOR SELECT (key) on event_log_default for cartsnitch_api is too much",
-            "SELECT (key) on event_log_default for cartsnitch_api is too much",
-        ),
-        (
-            "REVOKE SELECT (key) ON event_log_default FROM cartsnitch_api CASCADE",
-            "REVOKE GRANT OPTION FOR SELECT (key) ON event_log_default FROM cartsnitch_api CASCADE",
-        ),
-    ),
-    "a day of the log is another's": Wrong(
-        "ALTER TABLE event_log_default OWNER TO CURRENT_USER",
-        ("OWNERSHIP on event_log_default for cartsnitch_owner is missing",),
-        ("cartsnitch_owner owns event_log_default now",),
-    ),
-    "a service is a member of another": Wrong(
-        "GRANT cartsnitch_receiptwitness TO cartsnitch_shrinkray",
-        ("MEMBERSHIP on ROLE cartsnitch_receiptwitness for cartsnitch_shrinkray is too much",),
-        ("REVOKE cartsnitch_receiptwitness FROM cartsnitch_shrinkray CASCADE",),
-    ),
-    "a service is a member of who reads everything": Wrong(
-        "GRANT pg_read_all_data TO cartsnitch_shrinkray WITH ADMIN OPTION",
-        ("MEMBERSHIP on ROLE pg_read_all_data for cartsnitch_shrinkray is too much",),
-        ("REVOKE pg_read_all_data FROM cartsnitch_shrinkray CASCADE",),
-    ),
-    "a service passes its membership on": Wrong(
-        "GRANT cartsnitch_receiptwitness TO cartsnitch_shrinkray WITH ADMIN OPTION;"
-        "SET ROLE cartsnitch_shrinkray; GRANT cartsnitch_receiptwitness TO cartsnitch_clipartist",
-        (
-            "MEMBERSHIP on ROLE cartsnitch_receiptwitness for cartsnitch_clipartist is too much",
-            "MEMBERSHIP on ROLE cartsnitch_receiptwitness for cartsnitch_shrinkray is too much",
-        ),
-        (
-            "REVOKE cartsnitch_receiptwitness FROM cartsnitch_clipartist CASCADE",
-            "REVOKE cartsnitch_receiptwitness FROM cartsnitch_shrinkray CASCADE",
-        ),
-    ),
-    "a role with powers": Wrong(
-        "ALTER ROLE cartsnitch_stickershock SUPERUSER LOGIN;"
-        "ALTER ROLE cartsnitch_relay BYPASSRLS CREATEROLE CREATEDB REPLICATION",
-        (
-            "BYPASSRLS on SERVER for cartsnitch_relay is too much",
-            "CREATEDB on SERVER for cartsnitch_relay is too much",
-            "CREATEROLE on SERVER for cartsnitch_relay is too much",
-            "REPLICATION on SERVER for cartsnitch_relay is too much",
-            "LOGIN on SERVER for cartsnitch_stickershock is too much",
-            "SUPERUSER on SERVER for cartsnitch_stickershock is too much",
-        ),
-        (
-            "ALTER ROLE cartsnitch_relay NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION",
-            "ALTER ROLE cartsnitch_stickershock NOLOGIN NOSUPERUSER",
-        ),
-    ),
-    "everybody makes objects in the schema": Wrong(
-        "GRANT CREATE ON SCHEMA public TO PUBLIC",
-        ("CREATE on SCHEMA public for PUBLIC is too much",),
-        ("REVOKE CREATE ON SCHEMA public FROM PUBLIC CASCADE",),
-    ),
-    "a service makes objects in the schema": Wrong(
-        "GRANT CREATE ON SCHEMA public TO cartsnitch_api",
-        ("CREATE on SCHEMA public for cartsnitch_api is too much",),
-        ("REVOKE CREATE ON SCHEMA public FROM cartsnitch_api CASCADE",),
-    ),
-    "a service lets others into the schema": Wrong(
-        "GRANT USAGE ON SCHEMA public TO cartsnitch_api WITH GRANT OPTION",
-        ("GRANT OPTION FOR USAGE on SCHEMA public for cartsnitch_api is too much",),
-        ("REVOKE GRANT OPTION FOR USAGE ON SCHEMA public FROM cartsnitch_api CASCADE",),
-    ),
-    "two are shut out of the schema": Wrong(
-        "REVOKE USAGE ON SCHEMA public FROM PUBLIC;"
-        "GRANT USAGE ON SCHEMA public TO cartsnitch_owner, cartsnitch_receiptwitness,"
-        " cartsnitch_stickershock, cartsnitch_shrinkray, cartsnitch_clipartist, cartsnitch_relay",
-        (
-            "USAGE on SCHEMA public for cartsnitch_api is missing",
-            "USAGE on SCHEMA public for cartsnitch_replay is missing",
-        ),
-        (
-            "GRANT USAGE ON SCHEMA public TO cartsnitch_api",
-            "GRANT USAGE ON SCHEMA public TO cartsnitch_replay",
-        ),
-    ),
-    "days to come that everybody reads": Wrong(
-        f"{COMING} GRANT SELECT ON TABLES TO PUBLIC;"
-        f"{COMING} IN SCHEMA public GRANT INSERT ON TABLES TO cartsnitch_api",
-        (
-            "SELECT on DEFAULT TABLES for PUBLIC is too much",
-            "INSERT on DEFAULT TABLES IN SCHEMA public for cartsnitch_api is too much",
-        ),
-        (
-            f"{COMING} REVOKE SELECT ON TABLES FROM PUBLIC CASCADE",
-            f"{COMING} IN SCHEMA public REVOKE INSERT ON TABLES FROM cartsnitch_api CASCADE",
-        ),
-    ),
-    "the owner makes nothing any more": Wrong(
-        "REVOKE CREATE ON SCHEMA public FROM cartsnitch_owner",
-        ("CREATE on SCHEMA public for cartsnitch_owner is missing",),
-        ("GRANT CREATE ON SCHEMA public TO cartsnitch_owner",),
-    ),
-}
 
 
 @pytest.fixture
@@ -171,8 +54,9 @@ def test_the_printed_sql_mends_it(at_head: Settings, wrong: str) -> None:
     """The script of `--sql` brings the same rights, again and again."""
     apply_grants(at_head)
     execute(at_head, WRONGS[wrong].statements)
+    assert find_drift(at_head) == WRONGS[wrong].told
     for _ in range(2):
-        execute(at_head, "; ".join(["BEGIN", *script(), "COMMIT"]))
+        run_script(at_head)
         assert find_drift(at_head) == ()
 
 
