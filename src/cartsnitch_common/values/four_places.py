@@ -5,6 +5,8 @@ from __future__ import annotations
 import decimal
 from typing import Final
 
+from cartsnitch_common.values.numbers import EXACT
+
 SUMS: Final = decimal.Context(
     prec=40,
     rounding=decimal.ROUND_HALF_EVEN,
@@ -14,7 +16,6 @@ SUMS: Final = decimal.Context(
 
 _STEP: Final = decimal.Decimal("0.0001")
 _WHOLE: Final = 10_000
-_EXACT: Final = decimal.Context(prec=40, traps=[decimal.Inexact, decimal.InvalidOperation])
 
 
 def rounded(number: decimal.Decimal) -> decimal.Decimal:
@@ -30,7 +31,7 @@ def ten_thousandths(share: decimal.Decimal | int) -> int:
     """
     message = "must be from 0 to 1, with at most 4 decimal places"
     try:
-        found = _EXACT.scaleb(share, 4)
+        found = EXACT.scaleb(share, 4)
     except (TypeError, decimal.Inexact, decimal.InvalidOperation):  # a float; its digits; a signal
         raise ValueError(message) from None
     if isinstance(share, bool) or not found.is_finite() or not 0 <= found <= _WHOLE:

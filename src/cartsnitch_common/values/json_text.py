@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any, Final
 
+from cartsnitch_common.values.texts import has_half_a_character
+
 LEVELS: Final = 1000
 """The most lists and mappings in each other; PostgreSQL's own limit is its stack's, far above."""
 
@@ -30,7 +32,7 @@ def json_to_text(value: Any) -> str:
         raise ValueError(_too_deep()) from None
     if not _has_keys_of_text(value):
         raise ValueError(_NO_JSON)
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if has_half_a_character(text):
         raise ValueError("holds half of a character")
     if "\\u0000" in text and _NUL.search(text):
         raise ValueError("holds a NUL character")

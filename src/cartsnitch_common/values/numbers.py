@@ -21,7 +21,7 @@ _DIGITS: Final = 19
 _TOO_MANY: Final = "has more units than 64 bits hold"
 
 _PLAIN: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?", re.ASCII)
-_EXACT: Final = decimal.Context(prec=40, traps=[decimal.Inexact, decimal.InvalidOperation])
+EXACT: Final = decimal.Context(prec=40, traps=[decimal.Inexact, decimal.InvalidOperation])
 """In place of the thread's, which is the program's to choose."""
 
 
@@ -38,7 +38,7 @@ def money_to_parts(amount: decimal.Decimal | int) -> tuple[int, int]:
     if number.adjusted() >= _DIGITS:
         raise ValueError(_TOO_MANY)
     try:
-        nanos = number.scaleb(_PLACES, _EXACT)
+        nanos = number.scaleb(_PLACES, EXACT)
     except decimal.Inexact:  # of a float's 50 digits
         raise ValueError(message) from None
     whole = int(nanos)
@@ -62,8 +62,8 @@ def money_from_parts(units: int, nanos: int) -> decimal.Decimal:
         raise ValueError(message)
     cents, finer = divmod(units * NANOS + nanos, _CENT)
     if not finer:
-        return decimal.Decimal(cents).scaleb(-2, _EXACT)
-    return decimal.Decimal(units * NANOS + nanos).scaleb(-_PLACES, _EXACT).normalize(_EXACT)
+        return decimal.Decimal(cents).scaleb(-2, EXACT)
+    return decimal.Decimal(units * NANOS + nanos).scaleb(-_PLACES, EXACT).normalize(EXACT)
 
 
 def decimal_to_text(number: decimal.Decimal | int) -> str:
@@ -114,12 +114,12 @@ def fit(number: decimal.Decimal, *, precision: int, scale: int) -> decimal.Decim
         message = f"has more than {precision - scale} digits before the point"
         raise ValueError(message)
     try:
-        whole = exact.scaleb(scale, _EXACT)
+        whole = exact.scaleb(scale, EXACT)
     except decimal.Inexact:
         raise ValueError(message) from None
     if whole != int(whole):
         raise ValueError(message)
-    return decimal.Decimal(int(whole)).scaleb(-scale, _EXACT)
+    return decimal.Decimal(int(whole)).scaleb(-scale, EXACT)
 
 
 def _exact(number: decimal.Decimal | int) -> decimal.Decimal:

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made fit for one line of a log or a terminal."""
+"""Text that somebody else wrote: what it may not hold, and one line of it for a log."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def one_line(text: str, *, longest: int = _LONGEST) -> str:
         longest: Unit: characters that are kept.
     """
     return "".join(char if char.isprintable() else "?" for char in text[:longest])
+
+
+def has_half_a_character(text: str) -> bool:
+    """Whether a text holds a surrogate, which UTF-8 cannot write."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from cartsnitch_common.errors import InvalidFieldError
+from cartsnitch_common.values.texts import has_half_a_character
 
 
 def check_ids(**ids: Any) -> None:
@@ -51,6 +52,6 @@ def checked_text(field: str, value: str) -> str:
         raise InvalidFieldError(field, "must be text")
     if "\x00" in value:
         raise InvalidFieldError(field, "holds a NUL character")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    if has_half_a_character(value):
         raise InvalidFieldError(field, "holds half of a character")
     return value
