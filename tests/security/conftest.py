@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import NullPool
 
 from cartsnitch_common.config import Settings
 from cartsnitch_common.db import migrate
+from cartsnitch_common.db.engine import sync_engine
 from cartsnitch_common.db.grants import apply_grants
+from cartsnitch_common.db.rights import Rights, read_rights
 from cartsnitch_common.db.role_statements import script
-from cartsnitch_common.db.roles import ROLES
+from cartsnitch_common.db.roles import ROLES, expected_grants
 from cartsnitch_common.embedded.postgres import PostgresServer
 from cartsnitch_common.values.ids import new_uuid
 from tests.security.canaries import KEYS, TOKEN
@@ -104,6 +107,17 @@ def run_script(settings: Settings) -> None:
 
 both_ways = pytest.mark.parametrize("grant", [apply_grants, run_script], ids=["run", "sql"])
 """The two ways of giving the rights, as a function of the settings."""
+
+
+def rights(settings: Settings) -> Rights:
+    with sync_engine(settings, poolclass=NullPool).connect() as connection:
+        return read_rights(connection)
+
+
+def are_right(settings: Settings) -> bool:
+    """Whether there is what shall be, and nothing else."""
+    there = rights(settings)
+    return there.found == there.required > expected_grants()
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,11 @@ from cartsnitch_common.db.grants import GrantError, apply_grants
 from cartsnitch_common.db.models import Base
 from cartsnitch_common.db.owners import FUNCTIONS
 from cartsnitch_common.db.revisions import VERSION_TABLE
-from cartsnitch_common.db.rights import Rights, find_grant_drift, read_rights
+from cartsnitch_common.db.rights import find_grant_drift
 from cartsnitch_common.db.role_statements import script
 from cartsnitch_common.db.roles import PUBLIC, ROLES, Grant, expected_grants
 from cartsnitch_common.errors import SchemaVersionError
-from tests.security.conftest import Cluster, execute, with_user
+from tests.security.conftest import Cluster, are_right, execute, rights, with_user
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
 
@@ -39,17 +39,6 @@ TOO_LITTLE = """
     ALTER TABLE coupons OWNER TO CURRENT_USER;
     ALTER FUNCTION current_prices_refresh OWNER TO CURRENT_USER;
 """
-
-
-def rights(settings: Settings) -> Rights:
-    with sync_engine(settings, poolclass=NullPool).connect() as connection:
-        return read_rights(connection)
-
-
-def are_right(settings: Settings) -> bool:
-    """Whether there is what shall be, and nothing else."""
-    there = rights(settings)
-    return there.found == there.required > expected_grants()
 
 
 def drift(settings: Settings) -> tuple[str, ...]:
@@ -78,18 +67,6 @@ def test_the_first_run_makes_everything_and_the_second_nothing(at_head: Settings
     result = apply_grants(at_head)
     assert result.created == result.given == result.taken == result.others == ()
     assert versions(at_head) == before
-
-
-def test_a_schema_in_front_of_ours_changes_nothing(at_head: Settings) -> None:
-    """Where another schema comes first in the login's path, the rights are those on our tables."""
-    execute(at_head, "CREATE SCHEMA other")
-    ((name,),) = execute(at_head, "SELECT quote_ident(current_database())")
-    execute(at_head, f"ALTER DATABASE {name} SET search_path = other, public")
-    apply_grants(at_head)
-    execute(at_head, "GRANT SELECT ON users TO PUBLIC")
-    assert apply_grants(at_head).taken == (Grant(PUBLIC, "users", "SELECT"),)
-    execute(at_head, f"ALTER DATABASE {name} RESET search_path")
-    assert are_right(at_head)
 
 
 def test_the_roles_cannot_log_in(at_head: Settings) -> None:

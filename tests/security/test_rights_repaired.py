@@ -16,8 +16,8 @@ from cartsnitch_common.db import migrate
 from cartsnitch_common.db.drift import find_drift
 from cartsnitch_common.db.grants import GrantError, apply_grants
 from cartsnitch_common.db.role_statements import script
-from cartsnitch_common.db.roles import ROLES
-from tests.security.conftest import Cluster, execute, run_script, with_user
+from cartsnitch_common.db.roles import PUBLIC, ROLES, Grant
+from tests.security.conftest import Cluster, are_right, execute, run_script, with_user
 from tests.security.wrong_rights import WRONGS
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("security")]
@@ -58,6 +58,18 @@ def test_the_printed_sql_mends_it(at_head: Settings, wrong: str) -> None:
     for _ in range(2):
         run_script(at_head)
         assert find_drift(at_head) == ()
+
+
+def test_a_schema_in_front_of_ours_changes_nothing(at_head: Settings) -> None:
+    """Where another schema comes first in the login's path, the rights are those on our tables."""
+    execute(at_head, "CREATE SCHEMA other")
+    ((name,),) = execute(at_head, "SELECT quote_ident(current_database())")
+    execute(at_head, f"ALTER DATABASE {name} SET search_path = other, public")
+    apply_grants(at_head)
+    execute(at_head, "GRANT SELECT ON users TO PUBLIC")
+    assert apply_grants(at_head).taken == (Grant(PUBLIC, "users", "SELECT"),)
+    execute(at_head, f"ALTER DATABASE {name} RESET search_path")
+    assert are_right(at_head)
 
 
 def test_the_printed_sql_is_for_public(at_head: Settings) -> None:

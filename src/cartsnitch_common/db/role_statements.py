@@ -164,20 +164,9 @@ BEGIN
   IF NOT has_schema_privilege('{SCHEMA_OWNER}', current_schema(), 'CREATE') THEN
     EXECUTE format('GRANT CREATE ON SCHEMA %I TO {SCHEMA_OWNER}', current_schema());
   END IF;
-  FOREACH name IN ARRAY {_array(table_names(metadata))} LOOP
-    IF (SELECT relowner FROM pg_class WHERE oid = name::regclass)
-        <> '{SCHEMA_OWNER}'::regrole THEN
-      EXECUTE format('ALTER TABLE %I OWNER TO {SCHEMA_OWNER}', name);
-    END IF;
-  END LOOP;
-  FOR name IN SELECT c.oid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-    WHERE c.relispartition AND i.inhparent = ANY ({_array(table_names(metadata))}::regclass[])
-    AND c.relowner <> '{SCHEMA_OWNER}'::regrole
-  LOOP
-    EXECUTE format('ALTER TABLE %s OWNER TO {SCHEMA_OWNER}', name);
-  END LOOP;
   FOR name IN {_objects(metadata)}
-    SELECT objects.name FROM objects WHERE kind = 'f' AND owner <> '{SCHEMA_OWNER}'::regrole
+    SELECT CASE kind WHEN 'r' THEN 'TABLE ' || objects.name ELSE objects.name END
+    FROM objects WHERE kind <> 's' AND owner <> '{SCHEMA_OWNER}'::regrole
   LOOP
     EXECUTE format('ALTER %s OWNER TO {SCHEMA_OWNER}', name);
   END LOOP;
